@@ -1,0 +1,252 @@
+"""The facade: pictures to .gnc bytes and back.  Read this first.
+
+    picture ─► mode, metadata, alpha │ RGB ─► pipeline: tiles ─► encoder ─► y ─► prior and coder ─► payload │ ─► container
+    container ─► bounds, checksums ─► pipeline: payload ─► symbols (checksum) ─► ŷ ─► generator ─► picture
+
+The command line, the service, the Pillow plugin and the evaluation go through ``Codec``; nobody else joins the steps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from gancodec.container import ColourMode, Container, Header, read_container, read_header, write_container
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY
+from gancodec.errors import ConfigError, CorruptError, DamagedMetadataWarning, LimitError, WrongModelError
+from gancodec.networks.integer import FRACTION
+from gancodec.networks.prior import PriorState
+from gancodec.picture import Metadata, Picture, decode_alpha, encode_alpha, from_pillow, to_pillow
+from gancodec.pipeline import Coded, Pipeline
+from gancodec.registry import ModelEntry, for_model_id, resolve
+from gancodec.weights import load_weights
+
+QUALITY_MAX_256 = 100 * FRACTION
+SEARCH_TRIES = 12
+SEARCH_TOLERANCE = 0.01
+"""A search for a target size ends at a file of 99 to 100 % of it."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""BT.601, as Pillow converts to L."""
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.  Raises ConfigError if it is not to be had."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as exc:
+        raise ConfigError(f"device {device!r} is unknown", hint="use auto, cpu or cuda") from exc
+    if chosen.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {device!r} is not supported", hint="use auto, cpu or cuda")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {device!r} is not there", hint="use --device cpu, or install torch with CUDA")
+    return chosen
+
+
+class Codec:
+    """One codec on one device.
+
+    >>> codec = Codec.load("photo")
+    >>> data = codec.compress(Image.open("photo.jpg"), quality=60)
+    >>> codec.decompress(data).save("photo.png")
+
+    Calls from several threads wait for each other.
+    """
+
+    def __init__(self, entry: ModelEntry, device: torch.device) -> None:
+        self.entry = entry
+        self.device = str(device)
+        self.pipeline = Pipeline(load_weights(entry, device), device)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str] = DEFAULT_CODEC, device: str = "auto") -> Codec:
+        """A codec by name or by the path of its weights.
+
+        Raises MissingModelError, WrongModelError for weights that are damaged, ConfigError for the device.
+        """
+        return cls(resolve(name_or_path), choose_device(device))
+
+    @classmethod
+    def for_file(cls, data: bytes, device: str = "auto") -> Codec:
+        """The codec that a .gnc file names.  Raises FormatError for the file, else as ``load``."""
+        return cls(for_model_id(read_header(data).model_id), choose_device(device))
+
+    def compress(
+        self,
+        image: Image.Image | Picture,
+        *,
+        quality: float | None = None,
+        target_bpp: float | None = None,
+        target_size: int | None = None,
+        convert_16_bit: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> bytes:
+        """A whole .gnc file.
+
+        quality: 0..100, stored in steps of 1/256; 60 if nothing is asked for.  target_bpp (bits of the whole file per
+        pixel) and target_size (bytes of the whole file) search for the highest quality whose file is not larger, and
+        come within 1 % of it unless the picture at quality 100 is smaller.  progress is called with the bytes of each
+        try.  Raises ConfigError for options, PictureError for the picture, LimitError for a target out of reach.
+        """
+        given = [value for value in (quality, target_bpp, target_size) if value is not None]
+        if len(given) > 1:
+            raise ConfigError("quality, target_bpp and target_size exclude each other", hint="give one of them")
+        if quality is not None and not 0 <= quality <= 100:
+            raise ConfigError(f"quality is {quality}", hint="use 0 to 100")
+        for name, target in (("target_bpp", target_bpp), ("target_size", target_size)):
+            if target is not None and not (math.isfinite(target) and target > 0):
+                raise ConfigError(f"{name} is {target}", hint="use a number above 0")
+        picture = image if isinstance(image, Picture) else from_pillow(image, convert_16_bit=convert_16_bit)
+        alpha = None if picture.alpha_HW is None else encode_alpha(picture.alpha_HW)
+        if target_bpp is not None:
+            target_size = math.floor(target_bpp * picture.width * picture.height / 8)
+
+        def file_at(quality_256: int) -> bytes:
+            data = self._file(picture, alpha, quality_256)
+            if progress is not None:
+                progress(len(data))
+            return data
+
+        with self._lock:
+            if target_size is not None:
+                return _search(file_at, target_size)
+            return file_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
+
+    def decompress(self, data: bytes, *, realism: float | None = None) -> Image.Image:
+        """The picture of a .gnc file, as a Pillow image; see ``decompress_picture``."""
+        return to_pillow(self.decompress_picture(data, realism=realism))
+
+    def decompress_picture(self, data: bytes, *, realism: float | None = None) -> Picture:
+        """The picture of a .gnc file.
+
+        realism: 0 (faithful) to 1 (generated detail); None takes 0.  Raises FormatError for damaged bytes,
+        WrongModelError if the file needs other weights, ConfigError for the realism.  Damaged metadata is left out
+        with a DamagedMetadataWarning.
+        """
+        realism = 0.0 if realism is None else realism
+        if not 0 <= realism <= 1:
+            raise ConfigError(f"realism is {realism}", hint="use 0 to 1")
+        if realism > 0 and self.pipeline.weights.realism is None:
+            raise ConfigError(f"codec {self.entry.name!r} has no realism generator", hint="use realism 0")
+        container = self._open(data)
+        header = container.header
+        alpha_HW = None
+        if container.alpha is not None:
+            alpha_HW = decode_alpha(container.alpha, width=header.width, height=header.height)
+        with self._lock:
+            state = self._decode(container)
+            rgb_HWC = self.pipeline.synthesise(state, header.width, header.height, realism)
+        for message in container.damaged:
+            warnings.warn(f"metadata is damaged and left out: {message}", DamagedMetadataWarning, stacklevel=2)
+        grey = header.mode in (ColourMode.L, ColourMode.LA)
+        return Picture(
+            colour_HWC=_to_grey(rgb_HWC) if grey else rgb_HWC,
+            alpha_HW=alpha_HW,
+            metadata=Metadata(
+                icc=container.metadata.get(b"ICCP"),
+                exif=container.metadata.get(b"EXIF"),
+                xmp=container.metadata.get(b"XMP "),
+            ),
+        )
+
+    def verify(self, data: bytes) -> Header:
+        """Check everything that can be wrong with a file, its symbols and alpha included, without making the picture.
+
+        Raises as ``decompress_picture``; damaged metadata is a CorruptError here.
+        """
+        container = self._open(data)
+        if container.damaged:
+            raise CorruptError("; ".join(container.damaged), hint="the picture itself can be opened")
+        if container.alpha is not None:
+            decode_alpha(container.alpha, width=container.header.width, height=container.header.height)
+        with self._lock:
+            self._decode(container)
+        return container.header
+
+    def _file(self, picture: Picture, alpha: bytes | None, quality_256: int) -> bytes:
+        coded = self.encode_pixels(picture.colour_HWC, quality_256)
+        metadata = {
+            b"ICCP": picture.metadata.icc,
+            b"EXIF": picture.metadata.exif,
+            b"XMP ": picture.metadata.xmp,
+        }
+        return write_container(
+            mode=ColourMode[picture.mode],
+            width=picture.width,
+            height=picture.height,
+            model_id=self.entry.model_id,
+            quality=quality_256 / FRACTION,
+            uniform_tables=False,
+            payload=coded.payload,
+            symbol_crc=coded.symbol_crc,
+            alpha=alpha,
+            metadata={name: value for name, value in metadata.items() if value},
+        )
+
+    def encode_pixels(self, colour_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
+        """The payload alone of uint8 [H, W, 1 or 3]; ``measure`` adds the ideal code length."""
+        rgb_HWC = np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
+        y, symbols_z = self.pipeline.analyse(rgb_HWC, quality_256)
+        return self.pipeline.encode(y, symbols_z, quality_256, measure=measure)
+
+    def _open(self, data: bytes) -> Container:
+        container = read_container(data)
+        if container.header.model_id != self.entry.model_id:
+            raise WrongModelError(
+                f"the file needs the model {container.header.model_id.hex()}, "
+                f"{self.entry.name!r} is {self.entry.model_id.hex()}",
+                hint="leave --codec out to look for it among the known ones",
+            )
+        if container.header.uniform_tables:
+            raise CorruptError("a file of this codec says that it uses uniform tables", hint="the file is damaged")
+        return container
+
+    def _decode(self, container: Container) -> PriorState:
+        header = container.header
+        return self.pipeline.decode(
+            container.payload, header.width, header.height, header.quality_256, header.symbol_crc
+        )
+
+
+def _to_grey(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return (rgb_HWC @ LUMA).round().clip(0, 255).astype(np.uint8)[..., None]
+
+
+def _search(file_at: Callable[[int], bytes], target: int) -> bytes:
+    """The largest file that is not larger than ``target`` bytes, by false position on the logarithm of the size.
+
+    Size grows with quality, but not at every step; so the best file that fits is kept, not the last one.
+    """
+    low, high = 0, QUALITY_MAX_256
+    best = file_at(low)
+    if len(best) > target:
+        raise LimitError(
+            f"{target} bytes are out of reach: the smallest file has {len(best)}", hint="make the picture smaller"
+        )
+    largest = file_at(high)
+    if len(largest) <= target:
+        return largest
+    low_log, high_log = math.log(len(best)), math.log(len(largest))
+    for _ in range(SEARCH_TRIES):
+        if len(best) >= (1 - SEARCH_TOLERANCE) * target or high - low <= 1:
+            break
+        # Aimed a little under the target, and kept off the ends, where false position creeps.
+        share = (math.log(target * (1 - SEARCH_TOLERANCE / 2)) - low_log) / (high_log - low_log)
+        middle = low + max(1, min(high - low - 1, round(min(max(share, 0.05), 0.95) * (high - low))))
+        data = file_at(middle)
+        if len(data) <= target:
+            low, low_log = middle, math.log(len(data))
+            best = max(best, data, key=len)
+        else:
+            high, high_log = middle, math.log(len(data))
+    return best

@@ -1,0 +1,210 @@
+"""One picture through the networks, in tiles and bands: pixels to symbols and bytes, and back.
+
+``codec.py`` decides what to do; here is how.  On the way tensors become numpy arrays and back in this module only.
+"""
+
+from __future__ import annotations
+
+import zlib
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gancodec.entropy import SYMBOL_MAX, CodingTables, SymbolDecoder, SymbolEncoder
+from gancodec.errors import ChecksumError
+from gancodec.networks.blocks import anchor_weights, shuffle, unshuffle
+from gancodec.networks.config import CONTEXT_STEPS, LATENT_STRIDE, PIXEL_ALIGN
+from gancodec.networks.exactness import exact_arithmetic
+from gancodec.networks.integer import FRACTION
+from gancodec.networks.prior import HYPER_STRIDE, PriorState, packed
+from gancodec.picture import Tile, tiles
+from gancodec.weights import PhotoWeights, Synthesis
+
+TILE_PX = 1024
+"""Side of a tile's core; encoder and generator hold about 700 bytes a pixel of a tile."""
+HYPER_BAND_ROWS = 64
+"""Latent rows that the hyper-encoder sees at once, halo apart."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coded:
+    """What the entropy coder made of a picture."""
+
+    payload: bytes
+    symbol_crc: int
+    ideal_bits: float | None
+    """−Σ log2 p under the tables, what an ideal coder would have needed; None unless asked for."""
+
+
+def padded_side(pixels: int) -> int:
+    """``pixels`` rounded up to a multiple of 64."""
+    return -(-pixels // PIXEL_ALIGN) * PIXEL_ALIGN
+
+
+class Pipeline:
+    """The networks of one codec on one device.  Not thread-safe: one call at a time."""
+
+    def __init__(self, weights: PhotoWeights, device: torch.device) -> None:
+        self.weights, self.device = weights, device
+        self.latent_coding = CodingTables(weights.latent_tables)
+        self.hyper_coding = CodingTables(weights.hyper_tables)
+        self.tile_px = TILE_PX
+        self._silent = torch.from_numpy(weights.latent_tables.silent_T).to(device)
+        self._mixed: tuple[float, Synthesis] = (0.0, weights.fidelity)
+
+    # Pixels to bytes
+
+    @torch.inference_mode()
+    def analyse(self, rgb_HWC: NDArray[np.uint8], quality_256: int) -> tuple[Tensor, Tensor]:
+        """uint8 [H, W, 3] -> y = g·y₀ [1, M, h, w] and the symbols of z, int16 [1, C, h/4, w/4]."""
+        height, width = padded_side(rgb_HWC.shape[0]), padded_side(rgb_HWC.shape[1])
+        padding = ((0, height - rgb_HWC.shape[0]), (0, width - rgb_HWC.shape[1]), (0, 0))
+        padded_HWC = np.pad(rgb_HWC, padding, mode="edge")
+        config = self.weights.config
+        anchors = self._anchors(quality_256)
+        rows, columns = height // LATENT_STRIDE, width // LATENT_STRIDE
+        y_Mhw = torch.empty((1, config.latent_channels, rows, columns), device=self.device)
+        with exact_arithmetic():
+            for tile in tiles(height, width, side=self.tile_px, halo=config.receptive_px, align=LATENT_STRIDE):
+                pixels = padded_HWC[tile.outer_top : tile.outer_bottom, tile.outer_left : tile.outer_right]
+                x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None]
+                patches = unshuffle(x, 8).float().div_(127.5).sub_(1)
+                core, inside = _latent_slices(tile)
+                y_Mhw[:, :, core[0], core[1]] = self.weights.analysis.encoder(patches, anchors)[:, :, inside[0], inside[1]]
+            z = self._hyper(y_Mhw, anchors)
+        symbols_z = (z - self.weights.prior.medians[:, None, None]).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
+        gain = self.weights.prior.gain(self._quality(quality_256))
+        return y_Mhw.mul_(gain), symbols_z.to(torch.int16)
+
+    def _hyper(self, y0_BMhw: Tensor, anchors: Tensor) -> Tensor:
+        rows = y0_BMhw.shape[2]
+        parts = []
+        for top in range(0, rows, HYPER_BAND_ROWS):
+            bottom = min(rows, top + HYPER_BAND_ROWS)
+            first = max(0, top - HYPER_STRIDE)
+            z = self.weights.analysis.hyper_encoder(y0_BMhw[:, :, first : bottom + HYPER_STRIDE], anchors)
+            skipped = (top - first) // HYPER_STRIDE
+            parts.append(z[:, :, skipped : skipped + (bottom - top) // HYPER_STRIDE])
+        return torch.cat(parts, 2)
+
+    @torch.inference_mode()
+    def encode(self, y_BMhw: Tensor, symbols_z: Tensor, quality_256: int, *, measure: bool = False) -> Coded:
+        """Round the latent step by step around its means and code it; ``measure`` adds the ideal code length."""
+        prior = self.weights.prior
+        encoder = SymbolEncoder()
+        groups = [(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z.cpu().numpy().ravel())]
+        encoder.put(*groups[0])
+        state = prior.begin(symbols_z, self._quality(quality_256))
+        for step in range(CONTEXT_STEPS):
+            tables = prior.tables(state, step)
+            mean = prior.mean(state, step)
+            symbols = self.round_step(y_BMhw, step, mean, tables)
+            groups.append((self.latent_coding, _flat(tables), symbols.cpu().numpy().ravel()))
+            encoder.put(*groups[-1])
+            prior.record(state, step, symbols, mean)
+        bits = sum(coding.tables.ideal_bits(*group) for coding, *group in groups) if measure else None
+        return Coded(payload=encoder.finish(), symbol_crc=_symbol_crc(state), ideal_bits=bits)
+
+    def round_step(self, y_BMhw: Tensor, step: int, mean_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
+        """q = round(y − μ), 0 where the table is silent; int16 [B, M/4, h, w]."""
+        symbols = (packed(y_BMhw, step) - mean_BChw).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
+        return symbols.masked_fill_(self._silent[tables_BChw.long()], 0).to(torch.int16)
+
+    # Bytes to pixels
+
+    @torch.inference_mode()
+    def decode(self, payload: bytes, width: int, height: int, quality_256: int, symbol_crc: int) -> PriorState:
+        """The latent of a payload.  Raises CorruptError, or ChecksumError when the symbols are not those written."""
+        prior = self.weights.prior
+        decoder = SymbolDecoder(payload)
+        hyper_rows, hyper_columns = padded_side(height) // PIXEL_ALIGN, padded_side(width) // PIXEL_ALIGN
+        shape = (1, self.weights.config.hyper_channels, hyper_rows, hyper_columns)
+        symbols_z = decoder.take(self.hyper_coding, self._hyper_tables(shape)).reshape(shape)
+        state = prior.begin(torch.from_numpy(symbols_z).to(self.device), self._quality(quality_256))
+        for step in range(CONTEXT_STEPS):
+            tables = prior.tables(state, step)
+            symbols = torch.from_numpy(decoder.take(self.latent_coding, _flat(tables)).reshape(tables.shape))
+            prior.record(state, step, symbols.to(self.device), prior.mean(state, step))
+        decoder.finish()
+        seen = _symbol_crc(state)
+        if seen != symbol_crc:
+            raise ChecksumError(
+                f"symbol checksum is {seen:08x}, not {symbol_crc:08x}", hint="damaged, or not decodable on this machine"
+            )
+        return state
+
+    @torch.inference_mode()
+    def synthesise(self, state: PriorState, width: int, height: int, realism: float) -> NDArray[np.uint8]:
+        """ŷ -> uint8 [H, W, 3]."""
+        synthesis = self.synthesis(realism)
+        anchors = state.anchor_weights_BA
+        rgb_HWC = np.empty((height, width, 3), np.uint8)
+        gain = state.gain_BM11 * synthesis.gains(anchors)
+        rows, columns = padded_side(height), padded_side(width)
+        with exact_arithmetic():
+            halo = self.weights.config.receptive_px
+            for tile in tiles(rows, columns, side=self.tile_px, halo=halo, align=LATENT_STRIDE):
+                outer = (
+                    slice(tile.outer_top // LATENT_STRIDE, tile.outer_bottom // LATENT_STRIDE),
+                    slice(tile.outer_left // LATENT_STRIDE, tile.outer_right // LATENT_STRIDE),
+                )
+                y0 = (state.known_BMhw[:, :, outer[0], outer[1]] * gain).contiguous(memory_format=torch.channels_last)
+                patches = synthesis.generator(y0, anchors)
+                # Rounded before the pixels are moved: a quarter of the bytes.
+                levels = patches.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+                pixels = shuffle(levels, 8)[0].permute(1, 2, 0).cpu().numpy()
+                bottom, right = min(tile.bottom, height), min(tile.right, width)
+                if tile.top < bottom and tile.left < right:
+                    rgb_HWC[tile.top : bottom, tile.left : right] = pixels[
+                        tile.top - tile.outer_top : bottom - tile.outer_top,
+                        tile.left - tile.outer_left : right - tile.outer_left,
+                    ]
+        return rgb_HWC
+
+    def synthesis(self, realism: float) -> Synthesis:
+        """θ = (1 − r)·θ_fidelity + r·θ_realism, mixed once for each r in a row of calls (DESIGN §2)."""
+        if self.weights.realism is None or realism == 0:
+            return self.weights.fidelity
+        if self._mixed[0] != realism:
+            mixed = deepcopy(self.weights.fidelity)
+            with torch.no_grad():
+                for target, source in zip(mixed.parameters(), self.weights.realism.parameters(), strict=True):
+                    target.lerp_(source, realism)
+            self._mixed = (realism, mixed)
+        return self._mixed[1]
+
+    def _quality(self, quality_256: int) -> Tensor:
+        return torch.tensor([quality_256], device=self.device)
+
+    def _anchors(self, quality_256: int) -> Tensor:
+        return anchor_weights(self._quality(quality_256).float() / FRACTION, self.weights.config.anchors)
+
+    @staticmethod
+    def _hyper_tables(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """z has one table a channel, at every position."""
+        batch, channels, rows, columns = shape
+        return np.tile(np.repeat(np.arange(channels, dtype=np.uint8), rows * columns), batch)
+
+
+def _flat(tables_BChw: Tensor) -> NDArray[np.uint8]:
+    flat: NDArray[np.uint8] = tables_BChw.cpu().numpy().ravel()
+    return flat
+
+
+def _symbol_crc(state: PriorState) -> int:
+    """CRC-32 of all symbols: int16 little-endian, z then y, in C order."""
+    crc = zlib.crc32(state.symbols_z_BCuv.cpu().numpy().astype("<i2").tobytes())
+    return zlib.crc32(state.symbols_BMhw.cpu().numpy().astype("<i2").tobytes(), crc)
+
+
+def _latent_slices(tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """A tile's core in the latent plane, and within the tile's own latent."""
+    top, left, bottom, right = (edge // LATENT_STRIDE for edge in (tile.top, tile.left, tile.bottom, tile.right))
+    outer_top, outer_left = tile.outer_top // LATENT_STRIDE, tile.outer_left // LATENT_STRIDE
+    core = (slice(top, bottom), slice(left, right))
+    inside = (slice(top - outer_top, bottom - outer_top), slice(left - outer_left, right - outer_left))
+    return core, inside

@@ -1,0 +1,137 @@
+"""A trained model to a codec: weights rounded to fp16, the index network to integers, tables fitted to real symbols.
+
+Fitting the tables after training removes the model's mismatch for nothing (DESIGN §4.5): each of the 64 holds the
+distribution of the symbols that were really coded with its number, not that of a normal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gancodec.entropy import CodingTables, FrequencyTables
+from gancodec.networks.config import CONTEXT_STEPS
+from gancodec.networks.factorised import FactorisedPrior
+from gancodec.networks.integer import FRACTION, TABLES, table_scale
+from gancodec.networks.photo import PhotoModel
+from gancodec.networks.prior import Prior
+from gancodec.pipeline import Pipeline
+from gancodec.weights import Analysis, PhotoWeights, Synthesis
+
+RANGE_SIGMAS = 5
+HYPER_RANGE = 24
+SMOOTHING = 64.0
+"""Symbols' worth of the model's own distribution, added to what was counted."""
+SILENT_SHARE = 2e-4
+"""Tables with a smaller share of symbols other than 0 are not coded: one costs more bits than it is worth."""
+
+
+def assemble(model: PhotoModel) -> PhotoWeights:
+    """The networks of ``model``, rounded as they will be stored, with the tables of normal distributions."""
+    config = model.config
+    analysis, prior, fidelity = Analysis(config), Prior(config), Synthesis(config)
+    _copy_half(analysis.encoder, model.encoder)
+    _copy_half(analysis.hyper_encoder, model.hyper_encoder)
+    _copy_half(fidelity.generator, model.generator)
+    fidelity.gains.load_state_dict(model.generator_gains.state_dict())
+    _copy_half(prior.means, model.means)
+    log_gain = model.gains.log_gain_AM.detach().float().cpu()
+    prior.log_gain.copy_(log_gain)
+    prior.medians.copy_(model.factorised.medians().cpu())
+    prior.index.load_float(deepcopy(model.index).cpu(), log_gain)
+    for module in (analysis, prior, fidelity):
+        module.requires_grad_(False).eval()
+    return PhotoWeights(
+        config=config,
+        analysis=analysis,
+        prior=prior,
+        fidelity=fidelity,
+        realism=None,
+        latent_tables=FrequencyTables.from_weights([normal_weights(table_scale(table)) for table in range(TABLES)]),
+        hyper_tables=FrequencyTables.from_weights(list(hyper_weights(model.factorised, prior.medians))),
+    )
+
+
+def _copy_half(target: nn.Module, source: nn.Module) -> None:
+    target.load_state_dict({name: value.half().float().cpu() for name, value in source.state_dict().items()})
+
+
+def normal_weights(scale: float) -> NDArray[np.float64]:
+    """A zero-mean normal on −R … R, R = ⌈5σ⌉, and its two tails as the escape."""
+    limit = max(1, math.ceil(RANGE_SIGMAS * scale))
+    edges = [0.5 * math.erfc(-(edge - 0.5) / scale * math.sqrt(0.5)) for edge in range(-limit, limit + 2)]
+    return np.append(np.diff(edges), max(2 * edges[0], 1e-12))
+
+
+@torch.no_grad()
+def hyper_weights(factorised: FactorisedPrior, medians_C: Tensor) -> NDArray[np.float64]:
+    """[C, 2·R + 2] probabilities of z's symbols around its medians."""
+    symbols = torch.arange(-HYPER_RANGE, HYPER_RANGE + 1, dtype=torch.float32)
+    values = symbols + medians_C[:, None]
+    p = torch.exp2(-factorised.cpu().bits(values[None, :, :, None]))[0, :, :, 0].double().numpy()
+    return np.concatenate([p, np.full((len(p), 1), 1e-6)], 1)
+
+
+def count_symbols(
+    pipeline: Pipeline, pictures: Sequence[NDArray[np.uint8]], qualities: Sequence[float]
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """How often each entry of each table is really coded: for the latent's tables and the hyper-latent's."""
+    weights = pipeline.weights
+    counts = [
+        [np.zeros(size) for size in tables.sizes_T] for tables in (weights.latent_tables, weights.hyper_tables)
+    ]
+    for picture, quality in zip(pictures, qualities, strict=True):
+        quality_256 = round(quality * FRACTION)
+        y, symbols_z = pipeline.analyse(picture, quality_256)
+        hyper = np.repeat(np.arange(symbols_z.shape[1]), symbols_z[0, 0].numel())
+        _count(counts[1], weights.hyper_tables, hyper, symbols_z.cpu().numpy().ravel())
+        state = weights.prior.begin(symbols_z, torch.tensor([quality_256], device=pipeline.device))
+        for step in range(CONTEXT_STEPS):
+            tables, mean = weights.prior.tables(state, step), weights.prior.mean(state, step)
+            symbols = pipeline.round_step(y, step, mean, tables)
+            _count(counts[0], weights.latent_tables, tables.cpu().numpy().ravel(), symbols.cpu().numpy().ravel())
+            weights.prior.record(state, step, symbols, mean)
+    return counts[0], counts[1]
+
+
+def _count(
+    counts: list[NDArray[np.float64]], tables: FrequencyTables, table_N: NDArray[np.integer], symbol_N: NDArray[np.int16]
+) -> None:
+    for table in np.unique(table_N):
+        limit = int(tables.range_T[table])
+        symbols = symbol_N[table_N == table].astype(np.int64)
+        entries = np.where(np.abs(symbols) > limit, 2 * limit + 1, symbols + limit)
+        counts[table] += np.bincount(entries, minlength=2 * limit + 2)
+
+
+def fit_tables(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]], qualities: Sequence[float]) -> None:
+    """Fit all tables of ``weights`` to pictures at given qualities, in place.
+
+    In two rounds, since silencing tables changes what later steps see.  Latent tables stay symmetric in their
+    weights: the sign of a residual is not known.
+    """
+    device = next(weights.analysis.parameters()).device
+    for last in (False, True):
+        latent, hyper = count_symbols(Pipeline(weights, device), pictures, qualities)
+        fitted = []
+        silent = weights.latent_tables.silent_T.copy()
+        for table, count in enumerate(latent):
+            count[:-1] = (count[:-1] + count[-2::-1]) / 2
+            total = count.sum()
+            if not last:
+                zero = count[(len(count) - 2) // 2]
+                # A table that never occurs is judged by its normal distribution.
+                silent[table] = (total - zero + SILENT_SHARE) / (total + 1) < SILENT_SHARE and table < TABLES // 4
+            fitted.append(count + SMOOTHING * normal_weights(table_scale(table)))
+        weights.latent_tables = FrequencyTables.from_weights(fitted, silent)
+        model = [weights.hyper_tables.frequencies(channel) for channel in range(len(hyper))]
+        weights.hyper_tables = FrequencyTables.from_weights(
+            [count + SMOOTHING * prior / prior.sum() for count, prior in zip(hyper, model, strict=True)]
+        )
+

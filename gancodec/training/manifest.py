@@ -1,0 +1,32 @@
+"""``manifest.json`` of a folder of weights: what ``gancodec models`` and ``info`` read without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from gancodec.registry import SUFFIX, read_entry
+
+
+def write_manifest(folder: Path) -> None:
+    """List every codec in ``folder``, by name.  Raises WrongModelError for a .safetensors that is not a codec."""
+    rows = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        entry = read_entry(path)
+        rows.append(
+            {
+                "name": entry.name,
+                "file": path.name,
+                "codec": entry.codec,
+                "model_id": entry.model_id.hex(),
+                "licence": entry.licence,
+                "size_bytes": entry.size_bytes,
+                "has_realism": entry.has_realism,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+        )
+    partial = folder / ".manifest.json.partial"
+    partial.write_text(json.dumps({"models": rows}, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, folder / "manifest.json")
