@@ -1,6 +1,7 @@
 """The facade: pictures to .gnc bytes and back.  Read this first.
 
-    picture ─► mode, metadata, alpha │ RGB ─► pipeline: tiles ─► encoder ─► y ─► prior and coder ─► payload │ ─► container
+    picture ─► mode, metadata, alpha
+            └► RGB ─► pipeline: tiles ─► encoder ─► y ─► prior and coder ─► payload ─► container
     container ─► bounds, checksums ─► pipeline: payload ─► symbols (checksum) ─► ŷ ─► generator ─► picture
 
 The command line, the service, the Pillow plugin and the evaluation go through ``Codec``; nobody else joins the steps.
@@ -25,7 +26,7 @@ from gancodec.errors import ConfigError, CorruptError, DamagedMetadataWarning, L
 from gancodec.networks.integer import FRACTION
 from gancodec.networks.prior import PriorState
 from gancodec.picture import Metadata, Picture, decode_alpha, encode_alpha, from_pillow, to_pillow
-from gancodec.pipeline import Coded, Pipeline
+from gancodec.pipeline import Coded, Pipeline, Stream
 from gancodec.registry import ModelEntry, for_model_id, resolve
 from gancodec.weights import load_weights
 
@@ -213,9 +214,14 @@ class Codec:
 
     def _decode(self, container: Container) -> PriorState:
         header = container.header
-        return self.pipeline.decode(
-            container.payload, header.width, header.height, header.quality_256, header.symbol_crc
+        stream = Stream(
+            payload=container.payload,
+            width=header.width,
+            height=header.height,
+            quality_256=header.quality_256,
+            symbol_crc=header.symbol_crc,
         )
+        return self.pipeline.decode([stream])
 
 
 def _to_grey(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -38,6 +39,23 @@ class Coded:
     symbol_crc: int
     ideal_bits: float | None
     """−Σ log2 p under the tables, what an ideal coder would have needed; None unless asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stream:
+    """What of a file the decoder of symbols needs."""
+
+    payload: bytes
+    width: int
+    """Pixels, as are heights."""
+    height: int
+    quality_256: int
+    symbol_crc: int
+
+    @property
+    def hyper_size(self) -> tuple[int, int]:
+        """Rows and columns of the hyper-latent."""
+        return padded_side(self.height) // PIXEL_ALIGN, padded_side(self.width) // PIXEL_ALIGN
 
 
 def padded_side(pixels: int) -> int:
@@ -74,7 +92,8 @@ class Pipeline:
                 x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None]
                 patches = unshuffle(x, 8).float().div_(127.5).sub_(1)
                 core, inside = _latent_slices(tile)
-                y_Mhw[:, :, core[0], core[1]] = self.weights.analysis.encoder(patches, anchors)[:, :, inside[0], inside[1]]
+                y0 = self.weights.analysis.encoder(patches, anchors)
+                y_Mhw[:, :, core[0], core[1]] = y0[:, :, inside[0], inside[1]]
             z = self._hyper(y_Mhw, anchors)
         symbols_z = (z - self.weights.prior.medians[:, None, None]).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         gain = self.weights.prior.gain(self._quality(quality_256))
@@ -107,7 +126,7 @@ class Pipeline:
             encoder.put(*groups[-1])
             prior.record(state, step, symbols, mean)
         bits = sum(coding.tables.ideal_bits(*group) for coding, *group in groups) if measure else None
-        return Coded(payload=encoder.finish(), symbol_crc=_symbol_crc(state), ideal_bits=bits)
+        return Coded(payload=encoder.finish(), symbol_crc=_symbol_crc(state, 0), ideal_bits=bits)
 
     def round_step(self, y_BMhw: Tensor, step: int, mean_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
         """q = round(y − μ), 0 where the table is silent; int16 [B, M/4, h, w]."""
@@ -117,29 +136,39 @@ class Pipeline:
     # Bytes to pixels
 
     @torch.inference_mode()
-    def decode(self, payload: bytes, width: int, height: int, quality_256: int, symbol_crc: int) -> PriorState:
-        """The latent of a payload.  Raises CorruptError, or ChecksumError when the symbols are not those written."""
+    def decode(self, streams: Sequence[Stream]) -> PriorState:
+        """The latents of pictures of one padded size, together.
+
+        Raises CorruptError, or ChecksumError when symbols are not those that were written.
+        """
         prior = self.weights.prior
-        decoder = SymbolDecoder(payload)
-        hyper_rows, hyper_columns = padded_side(height) // PIXEL_ALIGN, padded_side(width) // PIXEL_ALIGN
-        shape = (1, self.weights.config.hyper_channels, hyper_rows, hyper_columns)
-        symbols_z = decoder.take(self.hyper_coding, self._hyper_tables(shape)).reshape(shape)
-        state = prior.begin(torch.from_numpy(symbols_z).to(self.device), self._quality(quality_256))
+        decoders = [SymbolDecoder(stream.payload) for stream in streams]
+        shape = (1, self.weights.config.hyper_channels, *streams[0].hyper_size)
+        symbols_z = self._take(decoders, self.hyper_coding, np.stack([self._hyper_tables(shape)] * len(streams)))
+        quality_256_B = torch.tensor([stream.quality_256 for stream in streams], device=self.device)
+        state = prior.begin(symbols_z.view(-1, *shape[1:]), quality_256_B)
         for step in range(CONTEXT_STEPS):
             tables = prior.tables(state, step)
-            symbols = torch.from_numpy(decoder.take(self.latent_coding, _flat(tables)).reshape(tables.shape))
-            prior.record(state, step, symbols.to(self.device), prior.mean(state, step))
-        decoder.finish()
-        seen = _symbol_crc(state)
-        if seen != symbol_crc:
-            raise ChecksumError(
-                f"symbol checksum is {seen:08x}, not {symbol_crc:08x}", hint="damaged, or not decodable on this machine"
-            )
+            symbols = self._take(decoders, self.latent_coding, tables.flatten(1).cpu().numpy())
+            prior.record(state, step, symbols.view(tables.shape), prior.mean(state, step))
+        for number, (stream, decoder) in enumerate(zip(streams, decoders, strict=True)):
+            decoder.finish()
+            seen = _symbol_crc(state, number)
+            if seen != stream.symbol_crc:
+                raise ChecksumError(
+                    f"symbol checksum is {seen:08x}, not {stream.symbol_crc:08x}",
+                    hint="the file is damaged; if not, please report it with the file",
+                )
         return state
+
+    def _take(self, decoders: list[SymbolDecoder], coding: CodingTables, tables_BN: NDArray[np.uint8]) -> Tensor:
+        """One group from every stream: int16 [B, N] on the device."""
+        taken = [decoder.take(coding, tables_N) for decoder, tables_N in zip(decoders, tables_BN, strict=True)]
+        return torch.from_numpy(np.stack(taken)).to(self.device)
 
     @torch.inference_mode()
     def synthesise(self, state: PriorState, width: int, height: int, realism: float) -> NDArray[np.uint8]:
-        """ŷ -> uint8 [H, W, 3]."""
+        """ŷ of one picture -> uint8 [H, W, 3]."""
         synthesis = self.synthesis(realism)
         anchors = state.anchor_weights_BA
         rgb_HWC = np.empty((height, width, 3), np.uint8)
@@ -185,9 +214,8 @@ class Pipeline:
 
     @staticmethod
     def _hyper_tables(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """z has one table a channel, at every position."""
-        batch, channels, rows, columns = shape
-        return np.tile(np.repeat(np.arange(channels, dtype=np.uint8), rows * columns), batch)
+        """z has one table a channel, at every position; shape: (1, channels, rows, columns)."""
+        return np.repeat(np.arange(shape[1], dtype=np.uint8), shape[2] * shape[3])
 
 
 def _flat(tables_BChw: Tensor) -> NDArray[np.uint8]:
@@ -195,10 +223,10 @@ def _flat(tables_BChw: Tensor) -> NDArray[np.uint8]:
     return flat
 
 
-def _symbol_crc(state: PriorState) -> int:
-    """CRC-32 of all symbols: int16 little-endian, z then y, in C order."""
-    crc = zlib.crc32(state.symbols_z_BCuv.cpu().numpy().astype("<i2").tobytes())
-    return zlib.crc32(state.symbols_BMhw.cpu().numpy().astype("<i2").tobytes(), crc)
+def _symbol_crc(state: PriorState, number: int) -> int:
+    """CRC-32 of all symbols of one picture: int16 little-endian, z then y, in C order."""
+    crc = zlib.crc32(state.symbols_z_BCuv[number].cpu().numpy().astype("<i2").tobytes())
+    return zlib.crc32(state.symbols_BMhw[number].cpu().numpy().astype("<i2").tobytes(), crc)
 
 
 def _latent_slices(tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

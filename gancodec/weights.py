@@ -7,14 +7,13 @@ over nothing else, so that a better encoder or generator opens old files (DESIGN
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gancodec.entropy import FrequencyTables
@@ -107,8 +106,8 @@ def save_weights(path: Path, weights: PhotoWeights, *, name: str, licence: str, 
         "has_realism": "true" if weights.realism is not None else "false",
     }
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata)
-    os.replace(partial, path)
+    partial.write_bytes(save(tensors, metadata))
+    partial.replace(path)
     return identity
 
 

@@ -98,7 +98,8 @@ class SymbolEncoder:
 
     def finish(self) -> bytes:
         """The stream: 32-bit words, little-endian."""
-        return self._coder.get_compressed().astype("<u4").tobytes()
+        words: NDArray[np.uint32] = self._coder.get_compressed()
+        return words.astype("<u4").tobytes()
 
 
 class SymbolDecoder:

@@ -31,10 +31,11 @@ class FrequencyTables:
 
     def __post_init__(self) -> None:
         tables = len(self.range_T)
-        if self.frequency_TN.ndim != 2 or len(self.frequency_TN) != tables or len(self.silent_T) != tables or not tables:
-            raise CorruptError(f"{tables} table ranges do not fit frequencies {self.frequency_TN.shape}")
-        if self.range_T.min() < 0 or 2 * int(self.range_T.max()) + 2 != self.frequency_TN.shape[1]:
-            raise CorruptError(f"table ranges up to {self.range_T.max()} do not fit {self.frequency_TN.shape[1]} columns")
+        shape = self.frequency_TN.shape
+        if len(shape) != 2 or len(self.silent_T) != tables or shape[0] != tables or not tables:
+            raise CorruptError(f"{tables} table ranges do not fit frequencies {shape}")
+        if self.range_T.min() < 0 or 2 * int(self.range_T.max()) + 2 != shape[1]:
+            raise CorruptError(f"table ranges up to {self.range_T.max()} do not fit {shape[1]} columns")
         used_TN = np.arange(self.frequency_TN.shape[1]) < self.sizes_T[:, None]
         if (self.frequency_TN[used_TN] < 1).any() or self.frequency_TN[~used_TN].any():
             raise CorruptError("a table has a frequency below 1, or one behind its escape")
@@ -63,7 +64,7 @@ class FrequencyTables:
         range_T = np.array([(len(entry) - 2) // 2 for entry in weights], np.int32)
         return cls(range_T, frequency_TN, np.zeros(len(weights), np.bool_) if silent is None else silent)
 
-    def ideal_bits(self, table_N: NDArray[np.integer], symbol_N: NDArray[np.integer]) -> float:
+    def ideal_bits(self, table_N: NDArray[np.uint8], symbol_N: NDArray[np.int16]) -> float:
         """−Σ log2 p of symbols under these tables; escapes with the bits of their Exp-Golomb code."""
         coded = ~self.silent_T[table_N]
         table_N, symbol_N = table_N[coded], symbol_N[coded].astype(np.int64)
@@ -83,4 +84,5 @@ def quantise(weight_N: NDArray[np.float64]) -> NDArray[np.int32]:
     missing = TOTAL - int(frequency.sum())
     order = np.argsort(frequency - 1 - share, kind="stable")  # most cut off by floor first
     frequency[order[:missing]] += 1
-    return frequency.astype(np.int32)
+    quantised: NDArray[np.int32] = frequency.astype(np.int32)
+    return quantised

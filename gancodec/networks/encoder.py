@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gancodec.networks.blocks import Block, QualityBias, leaky, unshuffle, zero_
+from gancodec.networks.blocks import Block, Pointwise, QualityBias, leaky, unshuffle, zero_
 from gancodec.networks.config import LATENT_STRIDE, ModelConfig
 
 
@@ -18,14 +18,14 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.input = nn.Conv2d(3 * 64, config.channels_8, 1)
+        self.input = Pointwise(3 * 64, config.channels_8)
         self.bias_8 = QualityBias(config.anchors, config.channels_8)
         self.blocks_8 = nn.Sequential(*(Block(config.channels_8) for _ in range(config.blocks_8)))
-        self.down = nn.Conv2d(4 * config.channels_8, config.channels_16, 1)
+        self.down = Pointwise(4 * config.channels_8, config.channels_16)
         self.bias_16 = QualityBias(config.anchors, config.channels_16)
         self.blocks_16 = nn.Sequential(*(Block(config.channels_16) for _ in range(config.blocks_16)))
-        self.output = zero_(nn.Conv2d(config.channels_16, config.latent_channels, 1))
-        self.shortcut = nn.Conv2d(3 * LATENT_STRIDE**2, config.latent_channels, 1)
+        self.output = zero_(Pointwise(config.channels_16, config.latent_channels))
+        self.shortcut = Pointwise(3 * LATENT_STRIDE**2, config.latent_channels)
 
     def forward(self, patches_BChw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """patches: [B, 192, H/8, W/8] in [−1, 1], from ``unshuffle(x, 8)``.  Returns y₀ [B, M, H/16, W/16]."""
@@ -41,11 +41,11 @@ class HyperEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.hyper_width
-        self.input = nn.Conv2d(config.latent_channels, width, 1)
+        self.input = Pointwise(config.latent_channels, width)
         self.bias = QualityBias(config.anchors, width)
-        self.down_32 = nn.Conv2d(4 * width, width, 1)
+        self.down_32 = Pointwise(4 * width, width)
         self.block = Block(width)
-        self.down_64 = nn.Conv2d(4 * width, config.hyper_channels, 1)
+        self.down_64 = Pointwise(4 * width, config.hyper_channels)
 
     def forward(self, y0_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """[B, M, h, w], h and w multiples of 4 -> z [B, hyper_channels, h/4, w/4]."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 
 import torch
+
+SWITCHES = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
 
 
 @contextmanager
@@ -15,7 +18,7 @@ def exact_arithmetic() -> Iterator[None]:
     TF32 and bf16 keep 10 and 7 bits: sums of integers up to 2^24 would not survive them.
     """
     # The per-backend switches are read and written as they are: torch forbids mixing them with the older flags.
-    backends = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv]
+    backends = [attrgetter(name)(torch.backends) for name in SWITCHES]
     before = [backend.fp32_precision for backend in backends]
     with ExitStack() as stack:
         for kind in ("cpu", "cuda"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gancodec.networks.blocks import Block, QualityBias, leaky, shuffle, zero_
+from gancodec.networks.blocks import Block, Pointwise, QualityBias, leaky, shuffle, zero_
 from gancodec.networks.config import LATENT_STRIDE, ModelConfig
 
 
@@ -13,14 +13,14 @@ class Generator(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.shortcut = nn.Conv2d(config.latent_channels, 3 * LATENT_STRIDE**2, 1)
-        self.input = nn.Conv2d(config.latent_channels, config.channels_16, 1)
+        self.shortcut = Pointwise(config.latent_channels, 3 * LATENT_STRIDE**2)
+        self.input = Pointwise(config.latent_channels, config.channels_16)
         self.bias_16 = QualityBias(config.anchors, config.channels_16)
         self.blocks_16 = nn.Sequential(*(Block(config.channels_16) for _ in range(config.blocks_16)))
-        self.up = nn.Conv2d(config.channels_16, 4 * config.channels_8, 1)
+        self.up = Pointwise(config.channels_16, 4 * config.channels_8)
         self.bias_8 = QualityBias(config.anchors, config.channels_8)
         self.blocks_8 = nn.Sequential(*(Block(config.channels_8) for _ in range(config.blocks_8)))
-        self.output = zero_(nn.Conv2d(config.channels_8, 3 * 64, 1))
+        self.output = zero_(Pointwise(config.channels_8, 3 * 64))
 
     def forward(self, y0_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """ŷ₀ [B, M, H/16, W/16] -> patches [B, 192, H/8, W/8], about [−1, 1]; ``shuffle(…, 8)`` gives the picture."""

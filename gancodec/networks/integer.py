@@ -25,6 +25,7 @@ from gancodec.networks.index import (
     INPUT_MAX,
     STEPS_PER_UNIT,
     IndexNetwork,
+    IndexStep,
     RoundedConv,
     squash_hyper,
     squash_latent,
@@ -71,7 +72,9 @@ class IntegerLayer(nn.Module):
     bias: Tensor
     multiplier: Tensor
 
-    def __init__(self, inputs: int, outputs: int, *, anchors: int = 1, depthwise: bool = False, last: bool = False) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, anchors: int = 1, depthwise: bool = False, last: bool = False
+    ) -> None:
         super().__init__()
         self.depthwise, self.last = depthwise, last
         self.register_buffer("weight", torch.zeros(outputs, 9 if depthwise else inputs, dtype=torch.int8))
@@ -148,6 +151,13 @@ class IntegerStep(nn.Module):
         k0: Tensor = self.output(x, quality_256_B)
         return k0
 
+    def load_float(self, step: IndexStep) -> None:
+        """Take over a trained step with its rounding."""
+        self.input.load_float(step.input, step.bias.table_AC)
+        self.depthwise.load_float(step.depthwise)
+        self.expand.load_float(step.expand)
+        self.output.load_float(step.output)
+
 
 class IntegerIndex(nn.Module):
     """Symbols to table numbers, in integers from end to end."""
@@ -192,7 +202,7 @@ class IntegerIndex(nn.Module):
 
     def step(self, number: int, known_BMhw: Tensor, hyper_BChw: Tensor, quality_256_B: Tensor) -> Tensor:
         """K = clamp((K₀ + offset + 128) >> 8, 0, 63) of every channel: uint8 [B, M, h, w]; the caller picks."""
-        k0 = self.steps[number](torch.cat((known_BMhw, hyper_BChw), 1), quality_256_B)
+        k0: Tensor = self.steps[number](torch.cat((known_BMhw, hyper_BChw), 1), quality_256_B)
         offset = interpolate(self.offset, quality_256_B)[:, :, None, None]
         return ((k0 + offset + FRACTION // 2) >> 8).clamp_(0, TABLES - 1).to(torch.uint8)
 
@@ -210,7 +220,5 @@ class IntegerIndex(nn.Module):
         self.hyper_depthwise.load_float(network.hyper_depthwise)
         self.hyper_up.load_float(network.hyper_up)
         for mine, theirs in zip(self.steps, network.steps, strict=True):
-            mine.input.load_float(theirs.input, theirs.bias.table_AC)
-            mine.depthwise.load_float(theirs.depthwise)
-            mine.expand.load_float(theirs.expand)
-            mine.output.load_float(theirs.output)
+            assert isinstance(mine, IntegerStep) and isinstance(theirs, IndexStep)
+            mine.load_float(theirs)

@@ -41,6 +41,7 @@ def initialise_klt(model: PhotoModel, pictures_NCHW: Tensor) -> None:
     generator.weight.copy_(synthesis.T[:, :, None, None])
     generator.bias.copy_(mean)
     quality = torch.linspace(0, 100, model.config.anchors, dtype=torch.float64)
-    log_gain = torch.log(GAIN_AT_REFERENCE * sigma) + 0.5 * torch.log(quality_lambda(quality) / LAMBDA_REFERENCE)[:, None]
+    log_step = 0.5 * torch.log(quality_lambda(quality) / LAMBDA_REFERENCE)
+    log_gain = torch.log(GAIN_AT_REFERENCE * sigma) + log_step[:, None]
     model.gains.log_gain_AM.copy_(log_gain)
     model.generator_gains.log_gain_AM.copy_(-log_gain)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gancodec.networks.blocks import Block, leaky, shuffle
+from gancodec.networks.blocks import Block, Pointwise, leaky, shuffle
 from gancodec.networks.config import CONTEXT_STEPS, ModelConfig
 
 
@@ -18,9 +18,9 @@ class MeansStep(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.input = nn.Conv2d(config.latent_channels + config.means_width, config.means_width, 1)
+        self.input = Pointwise(config.latent_channels + config.means_width, config.means_width)
         self.block = Block(config.means_width)
-        self.output = nn.Conv2d(config.means_width, config.latent_channels, 1)
+        self.output = Pointwise(config.means_width, config.latent_channels)
         with torch.no_grad():
             self.output.weight.mul_(0.1)
             assert self.output.bias is not None
@@ -37,9 +37,9 @@ class MeansNetwork(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.means_width
-        self.hyper_input = nn.Conv2d(config.hyper_channels, width, 1)
+        self.hyper_input = Pointwise(config.hyper_channels, width)
         self.hyper_block = Block(width)
-        self.hyper_up = nn.Conv2d(width, 16 * width, 1)
+        self.hyper_up = Pointwise(width, 16 * width)
         self.steps = nn.ModuleList(MeansStep(config) for _ in range(CONTEXT_STEPS))
 
     def hyper(self, z_BCuv: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def save_checkpoint(
     metadata = {"progress": json.dumps(state), "configuration": json.dumps(configuration, sort_keys=True)}
     partial = path.with_suffix(".partial")
     save_file({name: value.detach().contiguous() for name, value in tensors.items()}, partial, metadata)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(

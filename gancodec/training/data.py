@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from gancodec.errors import ConfigError
@@ -62,7 +63,7 @@ def load_photos(folder: Path, side: int) -> Photos:
     return Photos(pictures=pictures, skipped=len(paths) - len(pictures))
 
 
-def crop(picture: Image.Image, side: int, rng: np.random.Generator) -> np.ndarray:
+def crop(picture: Image.Image, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A random square [side, side, 3] uint8: perhaps shrunk, perhaps mirrored."""
     largest = min(picture.size)
     source = float(side)
@@ -91,12 +92,12 @@ class CropStream:
         areas = np.array([picture.width * picture.height for picture in photos.pictures], dtype=np.float64)
         # By the root of the area: large photos count for more, but do not rule.
         self._weights = np.sqrt(areas) / np.sqrt(areas).sum()
-        self._queue: queue.Queue[np.ndarray] = queue.Queue(maxsize=8)
+        self._queue: queue.Queue[NDArray[np.uint8]] = queue.Queue(maxsize=8)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._produce, args=(start,), daemon=True)
         self._thread.start()
 
-    def make(self, step: int) -> np.ndarray:
+    def make(self, step: int) -> NDArray[np.uint8]:
         """The batch of one step; the same for the same seed and step."""
         rng = np.random.default_rng((self.seed, step))
         numbers = rng.choice(len(self._weights), self.batch, p=self._weights)
@@ -113,7 +114,7 @@ class CropStream:
                 except queue.Full:
                     continue
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         while True:
             start = perf_counter()
             batch = self._queue.get()

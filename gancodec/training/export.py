@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gancodec.entropy import CodingTables, FrequencyTables
+from gancodec.entropy import FrequencyTables
 from gancodec.networks.config import CONTEXT_STEPS
 from gancodec.networks.factorised import FactorisedPrior
 from gancodec.networks.integer import FRACTION, TABLES, table_scale
@@ -101,7 +101,10 @@ def count_symbols(
 
 
 def _count(
-    counts: list[NDArray[np.float64]], tables: FrequencyTables, table_N: NDArray[np.integer], symbol_N: NDArray[np.int16]
+    counts: list[NDArray[np.float64]],
+    tables: FrequencyTables,
+    table_N: NDArray[np.int64 | np.uint8],
+    symbol_N: NDArray[np.int16],
 ) -> None:
     for table in np.unique(table_N):
         limit = int(tables.range_T[table])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from gancodec.registry import SUFFIX, read_entry
@@ -29,4 +28,4 @@ def write_manifest(folder: Path) -> None:
         )
     partial = folder / ".manifest.json.partial"
     partial.write_text(json.dumps({"models": rows}, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "manifest.json")
+    partial.replace(folder / "manifest.json")

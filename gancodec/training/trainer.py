@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gancodec.networks.blocks import QualityBias, unshuffle
@@ -67,7 +68,8 @@ class TrainConfig:
 def parameter_groups(model: PhotoModel, config: TrainConfig) -> list[dict[str, Any]]:
     """Three learning rates (DESIGN §3): shortcut, biases and depthwise filters, everything else."""
     shortcut = {id(p) for part in (model.encoder, model.generator) for p in part.shortcut.parameters()}
-    plain = {id(p) for module in model.modules() if isinstance(module, Gains | QualityBias) for p in module.parameters()}
+    tables = [module for module in model.modules() if isinstance(module, Gains | QualityBias)]
+    plain = {id(p) for module in tables for p in module.parameters()}
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if id(parameter) in shortcut:
@@ -80,7 +82,7 @@ def parameter_groups(model: PhotoModel, config: TrainConfig) -> list[dict[str, A
     return [{"params": parameters, "lr": rate, "base": rate} for rate, parameters in groups.items()]
 
 
-def to_patches(pixels_BHWC: np.ndarray, device: torch.device) -> Tensor:
+def to_patches(pixels_BHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
     """uint8 [B, H, W, 3] -> [B, 192, H/8, W/8] in [−1, 1]."""
     x = torch.from_numpy(np.ascontiguousarray(pixels_BHWC)).to(device).permute(0, 3, 1, 2)
     return unshuffle(x, 8).float().div_(127.5).sub_(1)
@@ -92,7 +94,7 @@ class Trainer:
     def __init__(self, model_config: ModelConfig, config: TrainConfig, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
-        self.model = PhotoModel(model_config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = PhotoModel(model_config).to(device).to(memory_format=torch.channels_last)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             parameter_groups(self.model, config), betas=(0.9, 0.98), weight_decay=0.0, fused=True
@@ -113,7 +115,7 @@ class Trainer:
         cosine = self.config.final_share + (1 - self.config.final_share) * 0.5 * (1 + math.cos(math.pi * done))
         return min(1.0, (self.progress.step + 1) / self.config.warmup_steps) * cosine
 
-    def step(self, pixels_BHWC: np.ndarray) -> dict[str, float]:
+    def step(self, pixels_BHWC: NDArray[np.uint8]) -> dict[str, float]:
         """One optimiser step; returns the terms of the loss.  A non-finite step is counted and not taken."""
         share_done = self.progress.seconds / (60 * self.config.max_minutes)
         self.model.index.rounding = self.average.index.rounding = share_done >= self.config.rounding_from
@@ -152,7 +154,7 @@ class Trainer:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
     @torch.no_grad()
-    def validate(self, batches: list[np.ndarray], qualities: tuple[float, ...]) -> dict[str, float]:
+    def validate(self, batches: list[NDArray[np.uint8]], qualities: tuple[float, ...]) -> dict[str, float]:
         """Rounded everywhere, moving average: the objective, bpp and PSNR per quality, estimated rate."""
         result: dict[str, float] = {}
         total = 0.0
@@ -199,8 +201,9 @@ def train(
     identity = config.identity(model_config)
     if resume and checkpoint.exists():
         trainer.progress = load_checkpoint(
-            checkpoint, model=trainer.model, average=trainer.average, optimiser=trainer.optimiser, configuration=identity
-        )
+            checkpoint,
+            model=trainer.model, average=trainer.average, optimiser=trainer.optimiser, configuration=identity,
+        )  # fmt: skip
         report(f"resumed at step {trainer.progress.step}")
     else:
         trainer.start(photos)
@@ -269,7 +272,7 @@ def train(
     return trainer
 
 
-def validation_batches(folder: Path, count: int = 12, side: int = 384) -> list[np.ndarray]:
+def validation_batches(folder: Path, count: int = 12, side: int = 384) -> list[NDArray[np.uint8]]:
     """Central squares of the first photos of ``folder``, in batches of four."""
     pictures = load_photos(folder, side).pictures[:count]
     squares = []

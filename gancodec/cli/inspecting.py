@@ -1,0 +1,142 @@
+"""`gancodec info`, `verify` and `models`: reading only.  Only `verify` loads networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gancodec.cli import report
+from gancodec.cli.failures import Failure, exit_code
+from gancodec.cli.inputs import GNC_SUFFIXES, Source, expand, read
+from gancodec.cli.loading import Decoders
+from gancodec.container import read_container
+from gancodec.container.chunks import read_chunks
+from gancodec.errors import ModelError
+from gancodec.registry import ModelEntry, known_models
+
+Row = dict[str, Any]
+
+
+def info(arguments: Sequence[str], *, as_json: bool) -> int:
+    """Describe files from their header and chunks; checks everything but the symbols."""
+    names = _model_names()
+
+    def describe(source: Source) -> Row:
+        return {"input": source.name, **_facts(read(source), names)}
+
+    return _each(arguments, describe, as_json=as_json, text=_info_text)
+
+
+def verify(arguments: Sequence[str], *, decoders: Decoders, as_json: bool) -> int:
+    """Check files, their symbols included."""
+
+    def check(source: Source) -> Row:
+        data = read(source)
+        read_container(data)  # most damage shows here, before networks are loaded
+        decoders.load()
+        header = decoders.for_file(data).verify(data)
+        return {"input": source.name, "ok": True, "width": header.width, "height": header.height, "bytes": len(data)}
+
+    return _each(arguments, check, as_json=as_json, text=lambda row: f"{row['input']}: ok")
+
+
+def models(*, as_json: bool) -> int:
+    """List the codecs that --codec knows by name."""
+    rows = [_model_row(entry) for entry in known_models()]
+    if as_json:
+        for row in rows:
+            report.json_line(row)
+        return 0
+    if not rows:
+        report.say("no codecs are known; put a folder of weights into GANCODEC_CODECS")
+        return 0
+    columns = ("name", "codec", "model_id", "licence", "bytes", "path")
+    cells: list[tuple[str, ...]] = [("NAME", "CODEC", "MODEL ID", "LICENCE", "BYTES", "PATH")]
+    cells += [tuple(f"{row[name]:,}" if name == "bytes" else row[name] for name in columns) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        report.data("  ".join(padded).rstrip())
+    return 0
+
+
+def _each(
+    arguments: Sequence[str], action: Callable[[Source], Row], *, as_json: bool, text: Callable[[Row], str]
+) -> int:
+    """Do `action` for every input, whatever happens to the others, and return the exit code."""
+    sources = expand(arguments, recursive=False, suffixes=GNC_SUFFIXES)
+    failures: list[Failure] = []
+    for source in sources:
+        try:
+            with report.warnings_about(source.label):
+                row = action(source)
+        except Exception as exc:
+            failure = report.error(source.label, exc)
+            failures.append(failure)
+            if as_json:
+                report.json_line({"input": source.name, "error": failure.text, "exit_code": failure.exit_code})
+            continue
+        if as_json:
+            report.json_line(row)
+        else:
+            for line in text(row).splitlines():
+                report.data(line)
+    return exit_code(failures, inputs=len(sources), kept_going=True)
+
+
+def _facts(data: bytes, names: dict[bytes, str]) -> Row:
+    container = read_container(data)
+    header = container.header
+    # Sizes as they are in the file; the container gives metadata inflated.
+    chunks = read_chunks(memoryview(data), header.payload_offset + header.payload_size)
+    return {
+        "width": header.width,
+        "height": header.height,
+        "mode": header.mode.name,
+        "quality": header.quality,
+        "bytes": len(data),
+        "bpp": 8 * len(data) / (header.width * header.height),
+        "model_id": header.model_id.hex(),
+        "model": names.get(header.model_id),
+        "uniform_tables": header.uniform_tables,
+        "format": "{}.{}".format(*header.version),
+        "payload_bytes": header.payload_size,
+        "chunks": [{"type": chunk.type.decode("ascii").strip(), "bytes": len(chunk.data)} for chunk, _ in chunks],
+        "damaged": list(container.damaged),
+    }
+
+
+def _info_text(row: Row) -> str:
+    lines = [
+        str(row["input"]),
+        f"  picture   {row['width']} x {row['height']} pixels, {row['mode']}",
+        f"  quality   {row['quality']:g}",
+        f"  file      {row['bytes']:,} bytes, {row['bpp']:.3f} bpp, format {row['format']}",
+        f"  model     {row['model_id']} ({row['model'] or 'not among the known ones'})",
+        f"  payload   {row['payload_bytes']:,} bytes{', uniform tables' if row['uniform_tables'] else ''}",
+    ]
+    lines += [f"  {'alpha' if c['type'] == 'ALPH' else c['type']:<9} {c['bytes']:,} bytes" for c in row["chunks"]]
+    lines += [f"  damaged   {text}" for text in row["damaged"]]
+    return "\n".join(lines)
+
+
+def _model_names() -> dict[bytes, str]:
+    """Names of the known models by id; a broken manifest does not keep us from describing files."""
+    try:
+        return {entry.model_id: entry.name for entry in reversed(known_models())}
+    except ModelError as exc:
+        report.say(f"warning: {exc}")
+        return {}
+
+
+def _model_row(entry: ModelEntry) -> Row:
+    return {
+        "name": entry.name,
+        "codec": entry.codec,
+        "model_id": entry.model_id.hex(),
+        "licence": entry.licence,
+        "bytes": entry.size_bytes,
+        "path": str(entry.path),
+        "has_realism": entry.has_realism,
+        "sha256": entry.sha256,
+    }

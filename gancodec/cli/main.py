@@ -1,0 +1,49 @@
+"""The entry point: parse, run, and turn whatever goes wrong into one line and an exit code.
+
+0 done · 1 our own mistake, or output that cannot be written · 2 options · 3 input unreadable or unsupported
+· 4 .gnc damaged or too new · 5 model missing or wrong · 6 limit exceeded · 7 some of several files failed · 130 Ctrl-C
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from gancodec.cli import report, stdout
+from gancodec.cli.commands import app
+
+INTERRUPTED = 130
+USAGE = 2
+
+# typer once imported click and now carries a copy of it, so the class has no import path that serves all versions.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: that of the process) and return its exit code; never raises Exception."""
+    try:
+        code = _run(argv)
+        stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        stdout.discard()
+        return 1
+    except KeyboardInterrupt:
+        report.say("interrupted; no incomplete file is left")
+        return INTERRUPTED
+    except Exception as error:
+        return report.error(None, error).exit_code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    # Commands only return what is to be done, and it is done out here: inside, typer would answer Ctrl-C and broken
+    # pipes by itself, differently from version to version.
+    parser = typer.main.get_command(app)
+    try:
+        task = parser.main(args=None if argv is None else list(argv), prog_name="gancodec", standalone_mode=False)
+    except _UsageError as error:
+        reason = error.format_message() if hasattr(error, "format_message") else str(error)
+        report.say(f"error: {reason.rstrip('.')}; Try --help")
+        return USAGE
+    return int(task() if callable(task) else task or 0)

@@ -1,0 +1,173 @@
+"""Where results go: one output for each input, decided before anything is written; complete files or none."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gancodec.cli.failures import OutputError
+from gancodec.cli.inputs import STANDARD_STREAM, Source, is_folder
+from gancodec.errors import ConfigError
+
+_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+_NAME_IN_TEMPORARY = 48
+"""Characters of the output's name in that of its temporary, which may not be longer than 255 bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One input and where its result goes."""
+
+    source: Source
+    output: Path | None
+    """None is standard output; also where the source cannot be read, so that there will be no output."""
+
+    @property
+    def output_name(self) -> str:
+        """What the report calls the output."""
+        return STANDARD_STREAM if self.output is None else str(self.output)
+
+
+def names_folder(output: str | None, sources: Sequence[Source], file_suffixes: Collection[str]) -> bool:
+    """Whether the argument of -o names a folder: there is one, or it ends like one, or the inputs need one.
+
+    Raises ConfigError if they need one and it names a file: there is one, or it ends in one of `file_suffixes`.
+    """
+    if output is None or output == STANDARD_STREAM:
+        return False
+    if is_folder(output) or output.endswith(_SEPARATORS):
+        return True
+    if len(sources) == 1 and sources[0].below is None:
+        return False
+    if is_file(Path(output)) or Path(output).suffix.lower() in file_suffixes:
+        raise ConfigError(f"the inputs need a folder, and -o names a file, {output}", hint="end a folder's name with /")
+    return True
+
+
+def plan(
+    sources: Sequence[Source],
+    output: str | None,
+    *,
+    into_folder: bool,
+    suffix: str,
+    replaces: str | None,
+    json: bool,
+) -> list[Job]:
+    """A job for each source, after checking that the outputs fit together.
+
+    `output` is the argument of -o, a folder if `into_folder`.  `suffix` ends the names that we choose, where it takes
+    the place of the suffix `replaces` (None: of any).  Raises ConfigError if two inputs have one output, or an output
+    is an input too, or binary data would go to a terminal or between `json` lines; OutputError if the folder of the
+    file -o is missing.
+    """
+    if output == STANDARD_STREAM or (output is None and len(sources) == 1 and sources[0].path is None):
+        return _plan_stdout(sources, json=json)
+    if output is not None and not into_folder:
+        jobs = [Job(source=sources[0], output=_in_existing_folder(Path(output)))]
+    else:
+        folder = None if output is None else Path(output)
+        jobs = [Job(source=source, output=_chosen(source, folder, suffix, replaces)) for source in sources]
+    _refuse_clashes(jobs)
+    return jobs
+
+
+def refuse_existing(output: Path, *, force: bool) -> None:
+    """Raise ConfigError if `output` exists, unless it is a file and `force` says to replace it."""
+    if is_folder(output):
+        raise ConfigError(f"{output} is a folder", hint="choose another name with -o")
+    if is_file(output):
+        if not force:
+            raise ConfigError(f"{output} exists", hint="use -f to overwrite it, or --skip-existing")
+    elif os.path.exists(output):  # noqa: PTH110  as in is_folder()
+        # Replacing /dev/null by a file would be a nasty surprise.
+        raise ConfigError(f"{output} is not a regular file", hint="use -o - and redirect standard output")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a regular file; False, too, where that is not to be learnt."""
+    return os.path.isfile(path)  # noqa: PTH113  as in is_folder()
+
+
+def write_file(output: Path, data: bytes, *, make_folders: bool) -> None:
+    """Write a complete file or none: into a temporary beside `output`, which then takes its name.
+
+    A link is followed, so that it stays one.  Raises OutputError.
+    """
+    target = Path(os.path.realpath(output))
+    temporary = target.with_name(f".{target.name[:_NAME_IN_TEMPORARY]}.gncpart-{secrets.token_hex(4)}")
+    try:
+        if make_folders:
+            _make_folder(target.parent)
+        try:
+            # Not tempfile: its files are private, and would stay so under their final name.
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:  # Ctrl-C too
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise OutputError(f"cannot write {output}: {exc.strerror}", hint="check the folder, rights and space") from exc
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as exc:  # which would read as if that were the trouble with the output
+        raise NotADirectoryError(exc.errno, f"{folder} is not a folder") from exc
+
+
+def _plan_stdout(sources: Sequence[Source], *, json: bool) -> list[Job]:
+    if len(sources) > 1:
+        raise ConfigError(f"{len(sources)} inputs cannot all go to standard output", hint="use -o FOLDER/")
+    if json:
+        raise ConfigError("--json and the output cannot share standard output", hint="use -o FILE")
+    if sys.stdout.isatty():
+        raise ConfigError("binary data is not written to a terminal", hint="use -o FILE, or a pipe")
+    return [Job(source=sources[0], output=None)]
+
+
+def _chosen(source: Source, folder: Path | None, suffix: str, replaces: str | None) -> Path | None:
+    """The output's path beside the input, or in `folder`, below which the folder of the input is mirrored."""
+    if source.problem is not None:
+        return None
+    if source.path is None:
+        raise ConfigError("standard input has no name to call the output by", hint="use -o FILE or -o -")
+    path = source.path if folder is None else folder / (source.below or source.path.name)
+    if replaces is None or path.suffix.lower() == replaces:
+        return path.with_suffix(suffix)
+    return path.with_name(path.name + suffix)
+
+
+def _in_existing_folder(output: Path) -> Path:
+    """`output`, if its folder is there: only folders given to -o are made, so that a typing error is not followed."""
+    if not is_folder(output.parent):
+        raise OutputError(f"cannot write {output}: there is no folder {output.parent}", hint="make it first")
+    return output
+
+
+def _refuse_clashes(jobs: Sequence[Job]) -> None:
+    inputs = {_identity(job.source.path): job.source.name for job in jobs if job.source.path is not None}
+    outputs: dict[str, str] = {}
+    for job in jobs:
+        if job.output is None:
+            continue
+        key = _identity(job.output)
+        if key in inputs:
+            raise ConfigError(f"{job.output} is both an input and the output of {job.source.label}", hint="use -o")
+        if key in outputs:
+            raise ConfigError(
+                f"{outputs[key]} and {job.source.label} would both be written to {job.output}",
+                hint="use -o or other names, or run them separately",
+            )
+        outputs[key] = job.source.label
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))

@@ -1,0 +1,46 @@
+"""Standard output, which may be full or closed by its reader, at any write or only when it is flushed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from gancodec.cli.failures import OutputError
+
+
+def write_text(text: str) -> None:
+    """Write text.  Raises OutputError, or BrokenPipeError if nobody reads it any more."""
+    with _errors_explained():
+        sys.stdout.write(text)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write binary data, at once.  Raises as write_text does."""
+    with _errors_explained():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def flush() -> None:
+    """Write what is buffered.  Raises as write_text does."""
+    with _errors_explained():
+        sys.stdout.flush()
+
+
+def discard() -> None:
+    """Send what is left in the buffer nowhere, or the interpreter complains about it at its exit."""
+    with suppress(OSError, ValueError):  # in tests stdout is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _errors_explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        discard()
+        raise OutputError(f"cannot write to standard output: {exc.strerror}", hint="free some space") from exc

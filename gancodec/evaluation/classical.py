@@ -1,0 +1,104 @@
+"""JPEG, WebP and AVIF through Pillow, each with the settings of somebody who wants small files of photos."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image, features
+
+from gancodec.errors import ConfigError, PictureError
+
+_LIBRARIES: Final = {"JPEG": "libjpeg_turbo", "WEBP": "webp", "AVIF": "avif"}
+"""Format -> Pillow's name for the library whose version decides the size of the files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassicalCodec:
+    """One format of Pillow's with fixed options; a Coder (see coders.py)."""
+
+    name: str
+    format: str
+    """Pillow's name: JPEG, WEBP or AVIF."""
+    described: str
+    """The options in words."""
+    options: Mapping[str, object]
+    """Keyword arguments of `Image.save`, all but quality."""
+    qualities: tuple[float, ...]
+    """Whole numbers in 0..100, chosen so that curves overlap from about 24 to 42 dB on photos."""
+
+    @property
+    def settings(self) -> str:
+        """The options and the library's version, which both decide the size of the files."""
+        library = _LIBRARIES[self.format]
+        version = features.version(library)  # None where Pillow was built with the plain libjpeg
+        return f"{self.described}; {library.replace('_', '-')} {version or 'unknown version'}"
+
+    def encode(self, picture: Image.Image, quality: float) -> bytes:
+        """The bytes of a real file, as they would lie on disk.
+
+        Metadata in `picture.info` (profile, EXIF) may be written too: give pictures without it.
+        Raises ConfigError for a quality that is no whole number in 0..100 or a format that this Pillow lacks,
+        PictureError if the library refuses the picture (WebP's sides end at 16383).
+        """
+        if quality != int(quality) or not 0 <= quality <= 100:
+            raise ConfigError(f"{self.name}: quality is {quality}", hint="give a whole number in 0..100")
+        Image.init()
+        if self.format not in Image.SAVE:
+            raise ConfigError(f"this Pillow cannot write {self.format}", hint="pip install --upgrade pillow")
+        buffer = io.BytesIO()
+        try:
+            picture.save(buffer, format=self.format, quality=int(quality), **self.options)
+        except (OSError, ValueError) as exc:
+            hint = "leave this codec or this picture out"
+            raise PictureError(f"{self.name} cannot encode it: {exc}", hint=hint) from exc
+        return buffer.getvalue()
+
+    def decode(self, data: bytes) -> Image.Image:
+        """The picture, read back from the file."""
+        with Image.open(io.BytesIO(data), formats=[self.format]) as image:
+            return image.convert("RGB")
+
+
+def _jpeg(name: str, subsampling: str) -> ClassicalCodec:
+    return ClassicalCodec(
+        name=name,
+        format="JPEG",
+        described=f"{subsampling}, optimised, progressive",
+        options={"optimize": True, "progressive": True, "subsampling": subsampling},
+        qualities=(5, 10, 20, 30, 40, 50, 65, 80, 90, 95),
+    )
+
+
+CLASSICAL: Final[Mapping[str, ClassicalCodec]] = {
+    codec.name.lower(): codec
+    for codec in (
+        _jpeg("JPEG", "4:2:0"),
+        _jpeg("JPEG444", "4:4:4"),
+        ClassicalCodec(
+            name="WebP",
+            format="WEBP",
+            described="4:2:0, method 6",
+            options={"method": 6},
+            qualities=(0, 5, 15, 30, 45, 60, 75, 85, 93, 98),
+        ),
+        ClassicalCodec(
+            name="AVIF",
+            format="AVIF",
+            described="4:4:4, speed 4",
+            options={"subsampling": "4:4:4", "speed": 4},
+            qualities=(10, 20, 30, 40, 50, 60, 70, 80, 90, 95),
+        ),
+    )
+}
+"""By the names of `--against`."""
+
+
+def classical(name: str) -> ClassicalCodec:
+    """The codec of that name (jpeg, jpeg444, webp, avif), in any case.  Raises ConfigError for others."""
+    try:
+        return CLASSICAL[name.lower()]
+    except KeyError:
+        raise ConfigError(f"no classical codec {name!r}", hint=f"known are {', '.join(CLASSICAL)}") from None

@@ -1,0 +1,78 @@
+"""Rate and distortion of one picture.
+
+Axes: H rows, W columns, C channels.  Every measure states its data range; all are for 8-bit RGB as it would be read
+back from disk, never for a network's float output, which rounds more kindly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancodec.errors import ConfigError
+
+PEAK: Final = 255
+"""Largest sample of 8 bits: the data range of every measure here."""
+MS_SSIM_MIN_SIDE: Final = 161
+"""Pixels.  Five scales halve the picture four times, and the 11-tap window must still fit: (11 − 1) · 2⁴ < side."""
+
+
+def bpp(size_bytes: int, width: int, height: int) -> float:
+    """Rate in bits per pixel of a whole file of `size_bytes` bytes, header and metadata included.
+
+    width, height: of the picture as its reader sees it, in pixels, without the codec's padding.
+    Raises ConfigError unless all three make sense.
+    """
+    if size_bytes < 0 or width < 1 or height < 1:
+        seen = f"{size_bytes} bytes for {width}x{height} pixels"
+        raise ConfigError(f"no rate for {seen}", hint="give a file's size and its picture's sides")
+    return 8 * size_bytes / (width * height)
+
+
+def psnr(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio 10·log10(255² / MSE) in dB; inf for equal pictures.
+
+    a_HWC, b_HWC: uint8 RGB in 0..255, [H, W, 3], of one shape.  MSE is the mean over all samples of all three channels
+    together, as CompressAI and most papers have it; the mean of three channels' PSNR would be a little higher.
+    """
+    _check_pair(a_HWC, b_HWC)
+    difference = a_HWC.astype(np.int32) - b_HWC.astype(np.int32)
+    mse = float(np.square(difference).mean(dtype=np.float64))
+    return 10 * math.log10(PEAK**2 / mse) if mse > 0 else math.inf
+
+
+def ms_ssim(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float | None:
+    """Multi-scale structural similarity (Wang et al. 2003) in 0..1, linear, not in dB; 1 for equal pictures.
+
+    a_HWC, b_HWC: uint8 RGB in 0..255, [H, W, 3], of one shape; data range 255; mean over the three channels, with the
+    usual five scales.  None where a side is shorter than 161 pixels: the measure is not defined there.
+    """
+    _check_pair(a_HWC, b_HWC)
+    if min(a_HWC.shape[:2]) < MS_SSIM_MIN_SIDE:
+        return None
+    try:
+        import pytorch_msssim
+        import torch
+    except ImportError as exc:
+        raise ConfigError(f"MS-SSIM needs {exc.name}", hint="pip install 'gancodec[eval]'") from exc
+    # Always on the CPU, whatever device the codec uses: the figure must not depend on it.
+    pair = [torch.tensor(picture_HWC).permute(2, 0, 1)[None].float() for picture_HWC in (a_HWC, b_HWC)]
+    with torch.inference_mode():
+        return float(pytorch_msssim.ms_ssim(*pair, data_range=PEAK))
+
+
+def ms_ssim_db(value: float) -> float:
+    """MS-SSIM v in 0..1 on a scale in dB, −10·log10(1 − v); inf for 1.  Differences near 1 become readable."""
+    return -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
+def _check_pair(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> None:
+    for array in (a_HWC, b_HWC):
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+            seen = f"{array.dtype} of shape {array.shape}"
+            raise ConfigError(f"cannot measure {seen}", hint="give 8-bit RGB: uint8 [H, W, 3] in 0..255")
+    if a_HWC.shape != b_HWC.shape:
+        raise ConfigError(f"the pictures are {a_HWC.shape} and {b_HWC.shape}", hint="compare pictures of one size")

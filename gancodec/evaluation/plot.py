@@ -1,0 +1,101 @@
+"""Rate–distortion curves as a picture: PSNR and MS-SSIM in dB over bits per pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gancodec.errors import ConfigError
+from gancodec.evaluation.results import Curve, Point, SweepResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the codec under test takes the first.
+_COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_MARKERS: Final = "osD^vP"
+_GREYS: Final = ("0.25", "0.45", "0.6", "0.35", "0.5", "0.65", "0.4")
+_DASHES: Final = ("--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
+_TICKS: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_MARGIN: Final = 1.35
+"""How far the axis goes beyond the rates of the codec under test, as a factor: others are there for comparison."""
+
+
+def draw(result: SweepResult, path: Path) -> None:
+    """Write the curves to `path` (PNG, SVG or PDF by its suffix).
+
+    Rates are on a logarithmic axis, where equal distances are equal percentages, as in a BD-rate.  Measured curves are
+    in colour, published ones grey and dashed.  Without MS-SSIM (small pictures) there is one panel.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as exc:
+        raise ConfigError(f"drawing needs {exc.name}", hint="pip install 'gancodec[eval]'") from exc
+    panels: list[tuple[str, Callable[[Point], float | None]]] = [("PSNR, RGB, in dB", lambda point: point.psnr)]
+    if any(point.ms_ssim is not None for point in result.curves[0].points):
+        panels.append(("MS-SSIM in dB, −10·log₁₀(1 − v)", lambda point: point.ms_ssim_db))
+    figure = Figure(figsize=(6.4 * len(panels), 5.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (label, quality_of) in enumerate(panels):
+        _draw_panel(figure.add_subplot(1, len(panels), index + 1), result, quality_of)
+        figure.axes[index].set_ylabel(label)
+    figure.axes[0].legend(loc="upper left", fontsize=8.5, framealpha=0.9)
+    count = len(result.pictures)
+    figure.suptitle(f"Means over {count} picture{'s' if count != 1 else ''}, whole files, 8-bit RGB", fontsize=11)
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"cannot write {path}: {exc}", hint="use a name that ends in .png") from exc
+
+
+def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], float | None]) -> None:
+    for index, curve in enumerate(result.references):
+        rates, qualities = _finite_points(curve, quality_of)
+        style, grey = _DASHES[index % len(_DASHES)], _GREYS[index % len(_GREYS)]
+        axes.plot(rates, qualities, linestyle=style, color=grey, linewidth=1.1, label=curve.codec)
+    for index, curve in reversed(list(enumerate(result.curves))):
+        rates, qualities = _finite_points(curve, quality_of)
+        axes.plot(
+            rates,
+            qualities,
+            color=_COLOURS[index % len(_COLOURS)],
+            marker=_MARKERS[index % len(_MARKERS)],
+            markersize=5,
+            linewidth=2.4 if index == 0 else 1.5,
+            zorder=4 if index == 0 else 3,
+            label=f"{curve.codec} ({curve.settings.split(';')[0]})",
+        )
+    low, high = _window([point.bpp for point in result.curves[0].points])
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(low, high)
+    visible = [
+        quality
+        for curve in (*result.curves, *result.references)
+        for rate, quality in zip(*_finite_points(curve, quality_of), strict=True)
+        if low <= rate <= high
+    ]
+    if visible:
+        pad = 0.04 * (max(visible) - min(visible)) or 1.0
+        axes.set_ylim(min(visible) - pad, max(visible) + pad)
+    axes.set_xlabel("bits per pixel")
+    axes.grid(visible=True, color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _window(rates: list[float]) -> tuple[float, float]:
+    """Ends of the rate axis, in bits per pixel."""
+    return min(rates) / _MARGIN, max(rates) * _MARGIN
+
+
+def _finite_points(curve: Curve, quality_of: Callable[[Point], float | None]) -> tuple[list[float], list[float]]:
+    pairs = [(point.bpp, quality_of(point)) for point in curve.points]
+    kept = [(rate, quality) for rate, quality in pairs if quality is not None and math.isfinite(quality)]
+    return [rate for rate, _ in kept], [quality for _, quality in kept]

@@ -1,0 +1,67 @@
+"""The published points that we carry, and ours beside them where Kodak is at hand."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.interpolate import PchipInterpolator
+
+from gancodec.evaluation.metrics import bpp, psnr
+from gancodec.evaluation.published import KODAK_NAMES, is_kodak, kodak_curves
+
+KODAK = Path(os.environ.get("GANCODEC_KODAK", Path(__file__).resolve().parents[3] / "shared" / "data" / "kodak"))
+"""Beside the checkout, or where GANCODEC_KODAK says."""
+
+
+def test_every_curve_has_its_source_and_rises() -> None:
+    curves = kodak_curves()
+    assert set(curves) == {
+        "vtm", "bpg", "av1", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018", "cheng2020-attn",
+    }  # fmt: skip
+    for curve in curves.values():
+        assert curve.source.startswith("InterDigitalInc/CompressAI:results/image/kodak/")
+        assert curve.settings
+        for values in zip(*((point.bpp, point.psnr, point.ms_ssim) for point in curve.points), strict=True):
+            assert list(values) == sorted(set(values))
+
+
+def test_kodak_is_all_24_and_nothing_else() -> None:
+    assert is_kodak(KODAK_NAMES[::-1])
+    assert not is_kodak(KODAK_NAMES[:23])
+    assert not is_kodak([*KODAK_NAMES, "kodim25.png"])
+
+
+# (bpp, PSNR in dB) of CompressAI's results/image/kodak/jpeg.json and webp.json, written with the defaults of
+# Pillow 7.1.2 at qualities 5, 10, 15 … 95; here those at 20, 50, 80.
+PLAIN = {
+    "JPEG": {20: (0.50839, 29.0418), 50: (0.906, 32.0587), 80: (1.57181, 35.239)},
+    "WEBP": {20: (0.40705, 30.407), 50: (0.72182, 33.2376), 80: (1.21631, 36.369)},
+}
+# libwebp 1.6 still gives all digits of the published WebP points.  JPEG is 0.10 to 0.13 dB better today at equal rate,
+# with any libjpeg-turbo at hand; Pillow 7 came with another library, IJG's libjpeg, which resamples chroma otherwise.
+TOLERANCE_DB = {"JPEG": 0.2, "WEBP": 0.1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (KODAK / "kodim24.png").is_file(), reason="no Kodak beside the checkout nor in GANCODEC_KODAK")
+@pytest.mark.parametrize("kind", PLAIN)
+def test_plain_jpeg_and_webp_on_kodak_lie_on_the_published_curves(kind: str) -> None:
+    """At equal rate: so PSNR, bpp and the means are what CompressAI takes them for."""
+    published = list(PLAIN[kind].values())
+    curve = PchipInterpolator(np.log([rate for rate, _ in published]), [quality for _, quality in published])
+    for quality, (rate, _) in PLAIN[kind].items():
+        rates, qualities = [], []
+        for name in KODAK_NAMES:
+            with Image.open(KODAK / name) as picture:
+                buffer = io.BytesIO()
+                picture.save(buffer, format=kind, quality=quality)
+                with Image.open(buffer) as decoded:
+                    qualities.append(psnr(np.asarray(picture), np.asarray(decoded)))
+                rates.append(bpp(len(buffer.getvalue()), picture.width, picture.height))
+        assert np.mean(rates) == pytest.approx(rate, rel=0.02)
+        assert np.mean(qualities) == pytest.approx(float(curve(np.log(np.mean(rates)))), abs=TOLERANCE_DB[kind])

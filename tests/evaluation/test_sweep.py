@@ -1,0 +1,169 @@
+"""A whole sweep with a fake codec: rows, means, comparisons, skipped pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gancodec.errors import ConfigError, PictureError
+from gancodec.evaluation.classical import classical
+from gancodec.evaluation.coders import GancodecCoder
+from gancodec.evaluation.metrics import ms_ssim, psnr
+from gancodec.evaluation.results import Curve, Point, Row, compare, mean_point
+from gancodec.evaluation.sweep import find_pictures, load_rgb, run_sweep
+
+
+def coder(codec, qualities=(10, 60, 95)) -> GancodecCoder:
+    return GancodecCoder(codec, qualities=qualities)
+
+
+def test_every_picture_and_quality_has_a_row_measured_on_its_file(folder: Path, fake_codec) -> None:
+    result = run_sweep([folder], [coder(fake_codec)])
+    assert result.pictures == ("photo0.png", "photo1.png")
+    assert [(row.picture, row.quality) for row in result.rows] == [
+        (name, quality) for name in result.pictures for quality in (10, 60, 95)
+    ]
+    row = result.rows[1]
+    with Image.open(folder / "photo0.png") as picture:
+        data = fake_codec.compress(picture, quality=60)
+        original = np.asarray(picture)
+    decoded = np.asarray(fake_codec.decompress(data, realism=0))
+    assert row.size_bytes == len(data)
+    assert row.bpp == 8 * len(data) / (192 * 168)
+    assert (row.psnr, row.ms_ssim) == (psnr(original, decoded), ms_ssim(original, decoded))
+
+
+def test_curves_are_means_of_each_pictures_value(folder: Path, fake_codec) -> None:
+    result = run_sweep([folder], [coder(fake_codec)])
+    for point in result.curves[0].points:
+        rows = [row for row in result.rows if row.quality == point.quality]
+        assert point.psnr == pytest.approx((rows[0].psnr + rows[1].psnr) / 2)
+        assert point.bpp == pytest.approx((rows[0].bpp + rows[1].bpp) / 2)
+        assert point.ms_ssim == pytest.approx((rows[0].ms_ssim + rows[1].ms_ssim) / 2)
+
+
+def test_the_first_codec_is_compared_with_all_others_in_both_measures(folder: Path, fake_codec) -> None:
+    result = run_sweep([folder], [coder(fake_codec, (0, 30, 60, 100)), classical("jpeg"), classical("jpeg444")])
+    assert [(found.anchor.codec, found.metric) for found in result.comparisons] == [
+        ("JPEG", "PSNR"), ("JPEG444", "PSNR"), ("JPEG", "MS-SSIM"), ("JPEG444", "MS-SSIM"),
+    ]  # fmt: skip
+    # The fake codec is JPEG 4:4:4 without optimised tables: a few percent worse than with them.
+    same = result.comparisons[1].bd
+    assert same is not None
+    assert 0 < same.percent < 25
+    assert same.low < same.high
+
+
+def test_realism_reaches_the_decoder(folder: Path, fake_codec) -> None:
+    run_sweep([folder], [GancodecCoder(fake_codec, qualities=[50], realism=0.5)])
+    assert fake_codec.realism_seen == {0.5}
+
+
+def test_broken_pictures_are_skipped_counted_and_in_no_mean(folder: Path, fake_codec) -> None:
+    whole = run_sweep([folder], [coder(fake_codec)])
+    (folder / "broken.png").write_bytes((folder / "photo0.png").read_bytes()[:500])
+    (folder / "empty.jpg").write_bytes(b"")
+    result = run_sweep([folder], [coder(fake_codec)])
+    assert [skipped.picture for skipped in result.skipped] == ["broken.png", "empty.jpg"]
+    assert result.curves == whole.curves
+
+
+def test_a_picture_that_one_codec_refuses_is_skipped_for_all(
+    folder: Path, fake_codec, make_photo: Callable[[int, int], Image.Image]
+) -> None:
+    make_photo(13, 20).save(folder / "narrow.png")
+    result = run_sweep([folder], [classical("jpeg"), coder(fake_codec)])
+    assert {row.picture for row in result.rows} == {"photo0.png", "photo1.png"}
+    assert result.skipped[0].picture == "narrow.png"
+    assert "13 pixels wide" in result.skipped[0].reason
+
+
+def test_a_faulty_codec_is_not_mistaken_for_a_broken_picture(folder: Path, fake_codec) -> None:
+    fake_codec.compress = lambda picture, *, quality: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run_sweep([folder], [coder(fake_codec)])
+
+
+def test_no_picture_left_is_an_error(tmp_path: Path, fake_codec) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    with pytest.raises(ConfigError, match="none of 1 pictures"):
+        run_sweep([tmp_path], [coder(fake_codec)])
+
+
+def test_small_pictures_have_no_ms_ssim_and_the_reason_is_given(
+    tmp_path: Path, fake_codec, make_photo: Callable[[int, int], Image.Image]
+) -> None:
+    make_photo(64, 64).save(tmp_path / "small.png")
+    result = run_sweep([tmp_path], [coder(fake_codec), classical("jpeg")])
+    assert {point.ms_ssim for point in result.curves[0].points} == {None}
+    assert result.comparisons[0].bd is not None
+    assert result.comparisons[1].bd is None
+    assert "0 of the 2 points" in result.comparisons[1].reason
+
+
+def test_two_codecs_of_one_name_are_refused(folder: Path, fake_codec) -> None:
+    with pytest.raises(ConfigError, match="none twice"):
+        run_sweep([folder], [coder(fake_codec), coder(fake_codec)])
+
+
+def test_progress_tells_of_each_picture(folder: Path, fake_codec) -> None:
+    lines: list[str] = []
+    run_sweep([folder], [coder(fake_codec)], progress=lines.append)
+    assert [line.split(";")[0] for line in lines] == ["[1/2] photo0.png done", "[2/2] photo1.png done"]
+
+
+@pytest.mark.parametrize("options", [{"qualities": []}, {"qualities": [101]}, {"qualities": [5], "realism": 1.1}])
+def test_options_out_of_range_are_refused_before_anything_runs(fake_codec, options) -> None:
+    with pytest.raises(ConfigError):
+        GancodecCoder(fake_codec, **options)
+
+
+def test_files_may_be_named_one_by_one_and_folders_give_pictures_only(folder: Path) -> None:
+    readme = folder / "README.md"
+    assert find_pictures([folder]) == [folder / "photo0.png", folder / "photo1.png"]
+    assert find_pictures([readme, folder])[0] == readme
+    with pytest.raises(ConfigError, match="neither"):
+        find_pictures([folder / "missing"])
+
+
+def test_every_codec_gets_rgb_without_metadata(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    grey.save(tmp_path / "grey.png", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0", icc_profile=b"profile")
+    loaded = load_rgb(tmp_path / "grey.png")
+    assert (loaded.mode, loaded.info) == ("RGB", {})
+    assert np.array_equal(np.asarray(loaded)[..., 1], np.asarray(grey))
+
+
+def test_transparent_pictures_are_refused_opaque_alpha_is_not(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (8, 8), (10, 20, 30, 255))
+    picture.save(tmp_path / "opaque.png")
+    assert load_rgb(tmp_path / "opaque.png").getpixel((0, 0)) == (10, 20, 30)
+    picture.putpixel((3, 3), (10, 20, 30, 254))
+    picture.save(tmp_path / "clear.png")
+    with pytest.raises(PictureError, match="transparent"):
+        load_rgb(tmp_path / "clear.png")
+
+
+def row(psnr_db: float, similarity: float | None) -> Row:
+    return Row(
+        codec="c", quality=1, picture="p", width=8, height=8, size_bytes=8, bpp=1.0, psnr=psnr_db, ms_ssim=similarity
+    )
+
+
+def test_the_mean_ms_ssim_needs_a_value_of_every_picture() -> None:
+    assert mean_point([row(30, 0.9), row(40, None)]).ms_ssim is None
+    assert mean_point([row(30, 0.9), row(40, 0.98)]).ms_ssim == pytest.approx(0.94)
+
+
+def test_lossless_points_are_left_out_of_the_bd_rate() -> None:
+    points = [Point(quality=q, bpp=q, psnr=20.0 + 5 * q, ms_ssim=None) for q in (1, 2, 3)]
+    lossless = Point(quality=4, bpp=9.0, psnr=math.inf, ms_ssim=None)
+    curve = Curve(codec="a", settings="", points=(*points, lossless))
+    found = compare(curve, Curve(codec="b", settings="", points=tuple(points)), "PSNR")
+    assert found.bd is not None
+    assert found.bd.percent == pytest.approx(0)
