@@ -27,8 +27,9 @@ LIST_REQUIREMENTS := import tomllib; project = tomllib.load(open("pyproject.toml
     extras = [line for extra in project["optional-dependencies"].values() for line in extra]; \
     print(*project["dependencies"], *(line for line in extras if not line.startswith("gancodec[")), sep="\n")
 
-# What an environment depends on: with other dependencies, pins or Python it is another one.
-environment_key = $(shell { '$(python)' -c '$(LIST_REQUIREMENTS)'; cat constraints.txt; \
+# What an environment depends on: which dependencies, their pins, which Python.  Not the bounds of pyproject.toml: the
+# pins decide what is installed, and tests/test_project.py that they are within the bounds.
+environment_key = $(shell { '$(python)' -c '$(LIST_REQUIREMENTS)' | sed 's/[<>=~!;].*//'; cat constraints.txt; \
     '$(python)' -c 'import sys; print(sys.implementation.cache_tag)'; } | sha256sum | cut -c1-12)$(if \
     $(filter-out 0,$(.SHELLSTATUS)),$(error pyproject.toml or constraints.txt cannot be read))
 

@@ -95,8 +95,8 @@ class Pipeline:
                 y0 = self.weights.analysis.encoder(patches, anchors)
                 y_Mhw[:, :, core[0], core[1]] = y0[:, :, inside[0], inside[1]]
             z = self._hyper(y_Mhw, anchors)
+            gain = self.weights.prior.gain(self._quality(quality_256))
         symbols_z = (z - self.weights.prior.medians[:, None, None]).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
-        gain = self.weights.prior.gain(self._quality(quality_256))
         return y_Mhw.mul_(gain), symbols_z.to(torch.int16)
 
     def _hyper(self, y0_BMhw: Tensor, anchors: Tensor) -> Tensor:
@@ -172,9 +172,9 @@ class Pipeline:
         synthesis = self.synthesis(realism)
         anchors = state.anchor_weights_BA
         rgb_HWC = np.empty((height, width, 3), np.uint8)
-        gain = state.gain_BM11 * synthesis.gains(anchors)
         rows, columns = padded_side(height), padded_side(width)
         with exact_arithmetic():
+            gain = state.gain_BM11 * synthesis.gains(anchors)
             halo = self.weights.config.receptive_px
             for tile in tiles(rows, columns, side=self.tile_px, halo=halo, align=LATENT_STRIDE):
                 outer = (

@@ -132,13 +132,24 @@ def test_golden_file_decodes_to_the_same_symbols_on_cuda(path: Path) -> None:
     Codec.load(GOLDEN / "tiny.safetensors", "cuda").pipeline.decode([stream_of(path.read_bytes())])
 
 
+@pytest.mark.parametrize("setting", ["as it is", "one thread", "without oneDNN", "autocast", "worst precision"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_golden_picture_stays_within_one_level(path: Path, tiny_codec: Codec) -> None:
-    picture = np.asarray(tiny_codec.decompress(path.read_bytes()), np.int16)
+def test_golden_picture_stays_within_one_level(path: Path, setting: str, tiny_codec: Codec) -> None:
+    with SETTINGS[setting](tiny_codec.pipeline.weights.prior):
+        picture = np.asarray(tiny_codec.decompress(path.read_bytes()), np.int16)
     with Image.open(path.with_suffix(".png")) as opened:
         stored = np.asarray(opened, np.int16)
     assert picture.shape == stored.shape
     assert np.abs(picture - stored).max() <= 1
+
+
+@pytest.mark.parametrize("setting", ["autocast", "worst precision"])
+def test_settings_of_the_caller_do_not_reach_the_encoder(setting: str, tiny_codec: Codec) -> None:
+    picture = Image.fromarray(made_picture(14, 128, 128))
+    plain = tiny_codec.decompress(tiny_codec.compress(picture, quality=90))
+    with SETTINGS[setting](tiny_codec.pipeline.weights.prior):
+        under = tiny_codec.decompress(tiny_codec.compress(picture, quality=90))
+    assert np.abs(np.asarray(plain, np.int16) - np.asarray(under, np.int16)).max() <= 1
 
 
 @pytest.mark.parametrize("tile_px", [64, 128])
@@ -189,7 +200,7 @@ def test_float_index_network_would_be_caught(photo_codec: Codec, monkeypatch: py
         for name, child in list(parent.named_children()):
             if isinstance(child, IntegerLayer):
                 setattr(parent, name, FloatLayer(child))
-    picture = Image.fromarray(made_picture(12, 384, 384))
+    picture = Image.fromarray(made_picture(12, 256, 320))
     stream = stream_of(codec.compress(picture, quality=60))
     codec.pipeline.decode([stream])  # under the settings it was written with, it opens
     caught = []

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the codec under test takes the first.
 _COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS: Final = "osD^vP"
-_GREYS: Final = ("0.25", "0.45", "0.6", "0.35", "0.5", "0.65", "0.4")
-_DASHES: Final = ("--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
+_DRAWN: Final = ("VTM", "cheng2020-attn", "bmshj2018-hyperprior")
+"""Published curves in the plot: best and worst of the learned ones, and the yardstick.  The tables have them all."""
+_DASHES: Final = ("--", "-.", ":")
 _TICKS: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _MARGIN: Final = 1.35
 """How far the axis goes beyond the rates of the codec under test, as a factor: others are there for comparison."""
@@ -52,11 +53,7 @@ def draw(result: SweepResult, path: Path) -> None:
 
 
 def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], float | None]) -> None:
-    for index, curve in enumerate(result.references):
-        rates, qualities = _finite_points(curve, quality_of)
-        style, grey = _DASHES[index % len(_DASHES)], _GREYS[index % len(_GREYS)]
-        axes.plot(rates, qualities, linestyle=style, color=grey, linewidth=1.1, label=curve.codec)
-    for index, curve in reversed(list(enumerate(result.curves))):
+    for index, curve in enumerate(result.curves):
         rates, qualities = _finite_points(curve, quality_of)
         axes.plot(
             rates,
@@ -68,6 +65,10 @@ def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], f
             zorder=4 if index == 0 else 3,
             label=f"{curve.codec} ({curve.settings.split(';')[0]})",
         )
+    references = _drawn(result)
+    for style, curve in zip(_DASHES, references, strict=False):
+        rates, qualities = _finite_points(curve, quality_of)
+        axes.plot(rates, qualities, linestyle=style, color="0.3", linewidth=1.3, zorder=2, label=curve.codec)
     low, high = _window([point.bpp for point in result.curves[0].points])
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -76,7 +77,7 @@ def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], f
     axes.set_xlim(low, high)
     visible = [
         quality
-        for curve in (*result.curves, *result.references)
+        for curve in (*result.curves, *references)
         for rate, quality in zip(*_finite_points(curve, quality_of), strict=True)
         if low <= rate <= high
     ]
@@ -84,10 +85,15 @@ def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], f
         pad = 0.04 * (max(visible) - min(visible)) or 1.0
         axes.set_ylim(min(visible) - pad, max(visible) + pad)
     axes.set_xlabel("bits per pixel")
+    axes.locator_params(axis="y", nbins=10, integer=True)
     axes.grid(visible=True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _drawn(result: SweepResult) -> list[Curve]:
+    return [curve for name in _DRAWN for curve in result.references if curve.codec.startswith(name)]
 
 
 def _window(rates: list[float]) -> tuple[float, float]:

@@ -56,8 +56,9 @@ def run_sweep(
             pictures.append(path.name)
             outcome = "done"
         except GancodecError as exc:
-            skipped.append(Skipped(picture=path.name, reason=str(exc)))
-            outcome = f"skipped: {exc}"
+            reason = str(exc).removeprefix(f"{path.name}: ")  # reading names the picture in its errors, codecs do not
+            skipped.append(Skipped(picture=path.name, reason=reason))
+            outcome = f"skipped: {reason}"
         elapsed_s = time.monotonic() - started
         left_s = elapsed_s / index * (len(paths) - index)
         progress(f"[{index}/{len(paths)}] {path.name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")

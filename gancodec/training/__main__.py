@@ -17,8 +17,9 @@ from gancodec.networks.config import ModelConfig
 from gancodec.networks.photo import PhotoModel
 from gancodec.training.data import load_photos
 from gancodec.training.export import assemble, fit_tables
+from gancodec.training.index_cost import report
 from gancodec.training.manifest import write_manifest
-from gancodec.training.trainer import TrainConfig, set_threads, train
+from gancodec.training.trainer import TrainConfig, set_threads, train, validation_batches
 from gancodec.weights import save_weights
 
 
@@ -79,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--pictures", type=int, default=160)
     make.add_argument("--seed", type=int, default=1)
     make.add_argument("--threads", type=int)
+    cost = commands.add_parser("index-cost", help="measure what the integer index network costs")
+    cost.add_argument("checkpoint", type=Path)
+    cost.add_argument("--data", type=Path, required=True, help="training photos")
+    cost.add_argument("--valid", type=Path, required=True, help="photos to measure on")
+    cost.add_argument("--minutes", type=float, default=3.0, help="for each of the two networks trained on")
+    cost.add_argument("--threads", type=int)
     listing = commands.add_parser("manifest", help="write manifest.json of a folder of codecs")
     listing.add_argument("folder", type=Path)
     return parser
@@ -100,6 +107,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 licence=options.licence, pictures=options.pictures, seed=options.seed,
             )  # fmt: skip
             print(f"{options.out}: model {identity.hex()}")
+            return 0
+        if options.command == "index-cost":
+            model, _ = load_average(options.checkpoint)
+            squares = [square for batch in validation_batches(options.valid, count=40) for square in batch]
+            print(report(model, load_photos(options.data, 256), squares, minutes=options.minutes))
             return 0
         train(
             data=options.data, valid=options.valid, out=options.out, model_config=ModelConfig(),

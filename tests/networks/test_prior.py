@@ -122,6 +122,31 @@ def test_guard_restores_the_callers_settings_after_an_error() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
+def test_settings_survive_threads_that_overlap() -> None:
+    import threading
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        inside, leave = threading.Event(), threading.Event()
+
+        def stay() -> None:
+            with exact_arithmetic():
+                inside.set()
+                leave.wait(10)
+
+        worker = threading.Thread(target=stay)
+        worker.start()
+        inside.wait(10)
+        with exact_arithmetic():
+            pass
+        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee", "the other thread is still inside"
+        leave.set()
+        worker.join()
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_model_id_follows_the_means_and_not_the_generator(tmp_path: Path) -> None:
     weights = load_weights(read_entry(GOLDEN / "tiny.safetensors"), torch.device("cpu"))
     before = model_id(weights.tensors())
