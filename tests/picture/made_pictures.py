@@ -93,7 +93,7 @@ def icc(channels: int, *, note: bytes = b"") -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A complete CMYK profile in which full cyan comes out dark red, Lab (40, 60, 40), paper white and all else black."""
+    """A complete CMYK profile in which full cyan comes out dark red, Lab (40, 60, 40), paper white, all else black."""
     red, black, white = bytes([round(40 * 255 / 100), 60 + 128, 40 + 128]), bytes([0, 128, 128]), bytes([255, 128, 128])
     grid = white + black * 7 + red + black * 7  # the first ink, cyan, varies slowest
     identity = bytes(range(256))

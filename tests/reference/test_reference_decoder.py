@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import constriction
@@ -14,19 +15,28 @@ from numpy.typing import NDArray
 from gancodec.container import ColourMode, read_header, write_container
 from gancodec.entropy import CodingTables, FrequencyTables, SymbolDecoder
 from gancodec.errors import CorruptError
+from gancodec.networks.integer import SHIFT, IntegerLayer
 from gancodec.pipeline import Pipeline, Stream
 from gancodec.registry import read_entry
-from gancodec.training.export import assemble
 from gancodec.weights import PhotoWeights, load_weights, save_weights
-from tests.tiny import TINY, make_tiny_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("*.gnc"))
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Planes of a few positions: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def tiny() -> Weights:
+    """What the second decoder knows of the golden files' codec."""
     return Weights(GOLDEN / "tiny.safetensors")
 
 
@@ -61,12 +71,17 @@ def test_a_cut_or_changed_golden_file_is_refused(tiny: Weights) -> None:
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotoWeights, Weights]:
-    """A codec of noise whose table numbers vary, and what the second decoder knows of it."""
-    model = make_tiny_model(seed=5)
-    with torch.no_grad():
-        for name, parameter in model.index.named_parameters():
-            parameter.mul_(3) if name.endswith("output.weight") else parameter.normal_(std=0.3)
-    weights = assemble(model)
+    """The tiny codec with another index network, whose table numbers vary, and what the second decoder knows of it."""
+    if not FILES:
+        pytest.skip("tests/golden has no files yet")
+    weights = load_weights(read_entry(GOLDEN / "tiny.safetensors"), CPU)
+    generator = torch.Generator().manual_seed(5)
+    for layer in weights.prior.index.modules():
+        if isinstance(layer, IntegerLayer):
+            layer.weight.random_(-128, 128, generator=generator)
+            layer.bias.random_(-30_000, 30_000, generator=generator)
+            # Sums have a standard deviation of some ten thousand: to about ±150, or to a good part of all tables.
+            layer.multiplier.fill_((5_000 if layer.last else 150) * (1 << SHIFT) // 40_000)
     latent = weights.latent_tables
     silent_T = np.arange(len(latent.range_T)) % 5 == 3
     weights.latent_tables = FrequencyTables(latent.range_T, latent.frequency_TN, silent_T)
@@ -85,8 +100,8 @@ def write(
 ) -> bytes:
     """A file of symbols that no picture has."""
     u, v = -(-height // 64), -(-width // 64)
-    z = heavy_tailed(rng, (1, TINY.hyper_channels, u, v), 4).round().clip(-32_767, 32_767).astype(np.int16)
-    y = heavy_tailed(rng, (1, TINY.latent_channels, 4 * u, 4 * v), 3).astype(np.float32)
+    z = heavy_tailed(rng, (1, weights.config.hyper_channels, u, v), 4).round().clip(-32_767, 32_767).astype(np.int16)
+    y = heavy_tailed(rng, (1, weights.config.latent_channels, 4 * u, 4 * v), 3).astype(np.float32)
     with torch.inference_mode():
         coded = Pipeline(weights, CPU).encode(torch.from_numpy(y), torch.from_numpy(z), quality)
     return write_container(
@@ -123,7 +138,7 @@ def test_the_arbitrary_files_exercise_what_pictures_do_not(codec: tuple[PhotoWei
     silent = weights.latent_tables.silent_T[seen.tables_Mhw]
     escaped = np.abs(seen.y_Mhw) > weights.latent_tables.range_T[seen.tables_Mhw]
     assert len(np.unique(seen.tables_Mhw)) > 40
-    assert silent.mean() > 0.1
+    assert silent.mean() > 0.05
     assert not seen.y_Mhw[silent].any()
     assert escaped.mean() > 0.1
     assert np.abs(seen.y_Mhw).max() > 10_000
