@@ -32,7 +32,6 @@ def complexity(codec_name: str = DEFAULT_CODEC) -> Complexity:
     from torch.utils.flop_counter import FlopCounterMode
 
     from gancodec.codec import Codec
-    from gancodec.networks.integer import IntegerLayer
     from gancodec.picture import Metadata, Picture
 
     codec = Codec.load(codec_name, "cpu")
@@ -45,7 +44,7 @@ def complexity(codec_name: str = DEFAULT_CODEC) -> Complexity:
     parameters = 0
     for network in codec.pipeline.weights.modules().values():
         parameters += sum(parameter.numel() for parameter in network.parameters())
-        parameters += sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, IntegerLayer))
+        parameters += sum(buffer.numel() for name, buffer in network.named_buffers() if name.endswith(".weight"))
     pixel_flops = 2 * SIDE_PX**2  # a multiply–accumulate is two operations
     return Complexity(
         encode_kmac=encoding.get_total_flops() / pixel_flops / 1000,

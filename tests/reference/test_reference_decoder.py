@@ -9,13 +9,13 @@ import constriction
 import numpy as np
 import pytest
 import torch
-from decoder import RangeDecoder, Refused, Symbols, Tables, Weights, decode
+from decoder import RangeDecoder, Refused, Symbols, Tables, Weights, decode, interpolate
 from numpy.typing import NDArray
 
 from gancodec.container import ColourMode, read_header, write_container
 from gancodec.entropy import CodingTables, FrequencyTables, SymbolDecoder
 from gancodec.errors import CorruptError
-from gancodec.networks.integer import SHIFT, IntegerLayer
+from gancodec.networks import integer
 from gancodec.pipeline import Pipeline, Stream
 from gancodec.registry import read_entry
 from gancodec.weights import PhotoWeights, load_weights, save_weights
@@ -77,11 +77,11 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotoWeights, Weigh
     weights = load_weights(read_entry(GOLDEN / "tiny.safetensors"), CPU)
     generator = torch.Generator().manual_seed(5)
     for layer in weights.prior.index.modules():
-        if isinstance(layer, IntegerLayer):
+        if isinstance(layer, integer.IntegerLayer):
             layer.weight.random_(-128, 128, generator=generator)
             layer.bias.random_(-30_000, 30_000, generator=generator)
             # Sums have a standard deviation of some ten thousand: to about ±150, or to a good part of all tables.
-            layer.multiplier.fill_((5_000 if layer.last else 150) * (1 << SHIFT) // 40_000)
+            layer.multiplier.fill_((5_000 if layer.last else 150) * (1 << integer.SHIFT) // 40_000)
     latent = weights.latent_tables
     silent_T = np.arange(len(latent.range_T)) % 5 == 3
     weights.latent_tables = FrequencyTables(latent.range_T, latent.frequency_TN, silent_T)
@@ -145,7 +145,17 @@ def test_the_arbitrary_files_exercise_what_pictures_do_not(codec: tuple[PhotoWei
     assert len(np.unique(seen.z_Cuv)) > 20
 
 
-# The range coder by itself
+# Parts by themselves
+
+
+def test_both_round_alike_between_anchors() -> None:
+    rng = np.random.default_rng(0)
+    for anchors in (2, 3, 8):
+        table = rng.integers(-127, 128, (anchors, 50))
+        for quality in [0, 1, 25_599, 25_600, *rng.integers(0, 25_600, 100).tolist()]:
+            theirs = integer.interpolate(torch.from_numpy(table), torch.tensor([quality]))[0].numpy()
+            np.testing.assert_array_equal(interpolate(table, quality), theirs)
+
 
 BOUNDS = [0, *(256 * np.cumsum([32_768, 16_384, 16_383, 1])).tolist()]
 VECTORS: dict[str, tuple[list[int], list[int]]] = {
