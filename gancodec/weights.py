@@ -21,6 +21,7 @@ from gancodec.errors import ConfigError, CorruptError, WrongModelError
 from gancodec.networks.config import ModelConfig
 from gancodec.networks.encoder import Encoder, HyperEncoder
 from gancodec.networks.generator import Generator
+from gancodec.networks.integer import TABLES
 from gancodec.networks.photo import Gains
 from gancodec.networks.prior import Prior
 from gancodec.registry import ModelEntry
@@ -132,8 +133,8 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
             prior=Prior(config),
             fidelity=Synthesis(config),
             realism=Synthesis(config) if any(name.startswith("synthesis.realism.") for name in tensors) else None,
-            latent_tables=_tables(tensors, "latent"),
-            hyper_tables=_tables(tensors, "hyper"),
+            latent_tables=_tables(tensors, "latent", TABLES),
+            hyper_tables=_tables(tensors, "hyper", config.hyper_channels),
         )
         for prefix, module in weights.modules().items():
             mine = {
@@ -141,6 +142,7 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
                 for name, value in tensors.items()
                 if name.startswith(prefix) and not name.startswith(f"{PRIOR}tables.")
             }
+            _check_integers(module, mine)
             module.load_state_dict(mine, strict=True)
             module.requires_grad_(False).eval()
             module.to(device)
@@ -153,8 +155,17 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
     return weights
 
 
-def _tables(tensors: dict[str, Tensor], kind: str) -> FrequencyTables:
+def _check_integers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """load_state_dict would cast without a word; integers must be those that the model id covers."""
+    for name, buffer in module.named_buffers():
+        if name in tensors and tensors[name].dtype != buffer.dtype:
+            raise CorruptError(f"{name} is {tensors[name].dtype}, not {buffer.dtype}")
+
+
+def _tables(tensors: dict[str, Tensor], kind: str, count: int) -> FrequencyTables:
     prefix = f"{PRIOR}tables.{kind}."
+    if len(tensors[prefix + "range"]) != count:
+        raise CorruptError(f"{len(tensors[prefix + 'range'])} {kind} tables, not {count}")
     return FrequencyTables(
         tensors[prefix + "range"].numpy().astype(np.int32),
         tensors[prefix + "frequency"].numpy().astype(np.int32),

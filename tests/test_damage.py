@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from gancodec.codec import Codec
-from gancodec.container import read_container
+from gancodec.container import read_container, write_container
 from gancodec.errors import DamagedMetadataWarning, FormatError, GancodecError, LimitError, WrongModelError
 from gancodec.picture import Metadata, Picture
 from tests.conftest import GOLDEN
@@ -87,9 +89,6 @@ def test_appended_byte_is_refused(files: dict[str, bytes], tiny_codec: Codec) ->
 
 def test_random_payload_with_right_checksums_is_refused(tiny_codec: Codec) -> None:
     """Whoever forges every checksum but that of the symbols gets an error, not a hang."""
-    import struct
-    import zlib
-
     data = (GOLDEN / "rgb-33x70-q0.gnc").read_bytes()
     header = read_container(data).header
     rng = np.random.default_rng(3)
@@ -99,3 +98,20 @@ def test_random_payload_with_right_checksums_is_refused(tiny_codec: Codec) -> No
         forged[header.payload_offset - 8 : header.payload_offset - 4] = struct.pack("<I", zlib.crc32(payload))
         with pytest.raises(GancodecError):
             tiny_codec.decompress(bytes(forged))
+
+
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0II*\0"])
+def test_metadata_that_no_picture_can_hold_is_left_out_with_a_warning(
+    exif: bytes, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gancodec.container.file._check_chunks_to_write", lambda *_: None)
+    container = read_container((GOLDEN / "rgb-33x70-q0.gnc").read_bytes())
+    header = container.header
+    data = write_container(
+        mode=header.mode, width=header.width, height=header.height, model_id=header.model_id, quality=header.quality,
+        uniform_tables=False, payload=container.payload, symbol_crc=header.symbol_crc, metadata={b"EXIF": exif},
+    )  # fmt: skip
+    with pytest.warns(DamagedMetadataWarning, match="EXIF"):
+        assert tiny_codec.decompress(data).size == (33, 70)
+    with pytest.raises(FormatError, match="EXIF"):
+        tiny_codec.verify(data)

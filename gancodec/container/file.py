@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gancodec.container.chunks import MAX_CHUNKS, Chunk, pack_chunk, read_chunks
 from gancodec.container.fields import DAMAGED_HINT, take
 from gancodec.container.header import ColourMode, Header, pack_header, read_header
-from gancodec.container.metadata import METADATA_TYPES, deflate, inflate
+from gancodec.container.metadata import METADATA_TYPES, deflate, inflate, unusable
 from gancodec.errors import ChecksumError, ConfigError, CorruptError, LimitError
 
 MAX_SIDE = 16_384
@@ -138,7 +138,7 @@ def _sort_chunks(view: memoryview, header: Header, payload: bytes) -> Container:
             if chunk.data:
                 raise CorruptError(f"the closing chunk holds {len(chunk.data)} bytes, not none", hint=DAMAGED_HINT)
             continue
-        raw = inflate(chunk.data) if intact else "its checksum is wrong"
+        raw = inflate(chunk.type, chunk.data) if intact else "its checksum is wrong"
         if isinstance(raw, str):
             damaged.append(f"{name}: {raw}")
         else:
@@ -185,9 +185,11 @@ def _check_chunks_to_write(
     if mode.has_alpha != (alpha is not None):
         hint = "give the coded alpha plane" if mode.has_alpha else "use LA or RGBA, or leave alpha out"
         raise ConfigError(f"mode {mode.name} {'without' if mode.has_alpha else 'with'} alpha", hint=hint)
-    for type_ in metadata:
+    for type_, raw in metadata.items():
         if type_ not in METADATA_TYPES:
             raise ConfigError(f"metadata {type_!r}", hint=f"use one of {', '.join(map(repr, METADATA_TYPES))}")
+        if reason := unusable(type_, raw):
+            raise ConfigError(f"metadata {type_!r}: {reason}", hint="leave it out, or give what a reader can use")
     for chunk in unknown:
         if chunk.type == CLOSING_TYPE:
             raise ConfigError(f"chunk {chunk.type!r} in unknown", hint="leave it out: it is written where it is due")

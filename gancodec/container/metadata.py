@@ -13,6 +13,9 @@ from gancodec.errors import LimitError
 METADATA_TYPES = (b"ICCP", b"EXIF", b"XMP ")
 """In the order in which they are written."""
 
+EXIF_PREFIX = b"Exif\0\0"
+"""What JPEG puts before the TIFF header; a .gnc file holds EXIF without it."""
+
 MAX_METADATA_BYTES = 16 << 20
 """Largest inflated size of one metadata chunk: 16 MiB, whatever the chunk claims to hold."""
 
@@ -27,7 +30,7 @@ def deflate(type_: bytes, raw: bytes) -> bytes:
     return zlib.compress(raw, level=9)
 
 
-def inflate(packed: bytes) -> bytes | str:
+def inflate(type_: bytes, packed: bytes) -> bytes | str:
     """The raw metadata, or a sentence (str) that says why there is none.
 
     Never holds more than MAX_METADATA_BYTES + 1 of output: a small chunk cannot fill the memory.
@@ -43,4 +46,13 @@ def inflate(packed: bytes) -> bytes | str:
         return "the zlib data ends too early"
     if inflater.unused_data:
         return f"{len(inflater.unused_data)} bytes follow the zlib data"
-    return raw
+    return unusable(type_, raw) or raw
+
+
+def unusable(type_: bytes, raw: bytes) -> str:
+    """Why these raw bytes cannot be metadata of that type; an empty string if they can."""
+    if not raw:
+        return "it is empty"
+    if type_ == b"EXIF" and raw.startswith(EXIF_PREFIX):
+        return f"it starts with {EXIF_PREFIX!r}, not with a TIFF header"
+    return ""

@@ -12,6 +12,8 @@ LATENT_STRIDE: Final = 16
 """Pixels per latent position, each way."""
 PIXEL_ALIGN: Final = 64
 """Pictures are padded to a multiple of this many pixels: the stride of the hyper-latent z."""
+HYPER_CHANNELS_MAX: Final = 256
+"""A channel's number is its table's, and that is a byte."""
 CONTEXT_STEPS: Final = 4
 """Steps in which the latent is coded: a quarter of it each."""
 
@@ -52,6 +54,8 @@ class ModelConfig:
                 raise ConfigError(f"{field.name} is {value!r}", hint="use a whole number from 1 to 4096")
         if self.latent_channels % CONTEXT_STEPS or self.latent_channels > 3 * LATENT_STRIDE**2:
             raise ConfigError(f"latent_channels is {self.latent_channels}", hint="use a multiple of 4, at most 768")
+        if self.hyper_channels > HYPER_CHANNELS_MAX:
+            raise ConfigError(f"hyper_channels is {self.hyper_channels}", hint=f"use at most {HYPER_CHANNELS_MAX}")
         if self.anchors < 2:
             raise ConfigError(f"anchors is {self.anchors}", hint="interpolation needs at least two")
 

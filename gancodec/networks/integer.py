@@ -130,7 +130,10 @@ class IntegerLayer(nn.Module):
             unit = 1.0
         self.weight.copy_(weight)
         self.bias.copy_((bias_AC * STEPS_PER_UNIT / scale).round())
-        self.multiplier.copy_((scale * unit * 2.0**SHIFT).round())
+        multiplier = (scale * unit * 2.0**SHIFT).round()
+        if float(multiplier.max()) >= 2**31:
+            raise WrongModelError(f"a weight of the index network is too large: {float(layer.weight.abs().max()):.3g}")
+        self.multiplier.copy_(multiplier)
         self.check()
 
 

@@ -18,6 +18,8 @@ from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 _WEBP_MAX_SIDE_PX = 16_383
 _PNG_GREY_8_BIT = b"\x08\x00"  # bit depth and colour type in IHDR
 _PNG_KIND_AT = slice(24, 26)
+_WEBP_LOSSLESS = b"VP8L"  # the first chunk behind RIFF, size and WEBP
+_WEBP_KIND_AT = slice(12, 16)
 
 
 def encode_alpha(alpha_HW: NDArray[np.uint8]) -> bytes:
@@ -64,8 +66,8 @@ def _check_kind(image: Image.Image, data: bytes, *, width: int, height: int) -> 
         seen = f"{image.width}x{image.height}"
         raise CorruptError(f"alpha: is {seen} pixels, the picture {width}x{height}", hint="get the file again")
     if image.format == "WEBP":
-        plain = image.mode == "RGB"
+        plain = image.mode == "RGB" and data[_WEBP_KIND_AT] == _WEBP_LOSSLESS
     else:
         plain = image.mode == "L" and data[_PNG_KIND_AT] == _PNG_GREY_8_BIT
     if not plain or getattr(image, "is_animated", False):
-        raise CorruptError(f"alpha: {image.format} of mode {image.mode}", hint="it must be one plane of 8 bits")
+        raise CorruptError(f"alpha: {image.format} of mode {image.mode}", hint="it must be lossless and grey")

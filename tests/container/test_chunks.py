@@ -35,7 +35,7 @@ def with_chunks(make, *chunks: bytes, flags: str | None = None) -> bytes:
     types = {chunk[:4] for chunk in chunks} if flags is None else {f"{name:4}".encode() for name in flags.split()}
     whole = make(
         **({"mode": ColourMode.RGBA, "alpha": b""} if b"ALPH" in types else {}),
-        metadata=dict.fromkeys(types & set(METADATA_TYPES), b""),
+        metadata=dict.fromkeys(types & set(METADATA_TYPES), b"x"),
         unknown=(Chunk(type=b"NOTE", data=b""),) if b"GEND" in types else (),
     )
     header = gancodec.container.read_header(whole)
@@ -62,8 +62,14 @@ def test_alpha_comes_back(make, mode, alpha):
     assert read_container(make(mode=mode, alpha=alpha)).alpha == alpha
 
 
+@pytest.mark.parametrize(("kind", "raw"), [(b"ICCP", b""), (b"XMP ", b""), (b"EXIF", b""), (b"EXIF", b"Exif\0\0II*\0")])
+def test_metadata_that_no_picture_can_hold_is_not_written(make, kind, raw):
+    with pytest.raises(ConfigError, match="metadata"):
+        make(metadata={kind: raw})
+
+
 @pytest.mark.parametrize("kind", [b"ICCP", b"EXIF", b"XMP "])
-@pytest.mark.parametrize("raw", [b"", b"\0", b"text " * 999, bytes(range(256))])
+@pytest.mark.parametrize("raw", [b"\0", b"text " * 999, bytes(range(256))])
 def test_metadata_comes_back(make, kind, raw):
     container = read_container(make(metadata={kind: raw}))
     assert (container.metadata, container.damaged) == ({kind: raw}, ())
@@ -171,7 +177,7 @@ def test_the_closing_chunk_is_9_known_bytes_and_only_behind_unknown_chunks(make)
     known = bytes.fromhex("47454e44 00 80f12a6e")
     assert make(unknown=(Chunk(type=b"NOTE", data=b"hello"),)).endswith(NOTE + known)
     assert known == END
-    assert b"GEND" not in make(mode=ColourMode.RGBA, alpha=b"a", metadata=dict.fromkeys(METADATA_TYPES, b""))
+    assert b"GEND" not in make(mode=ColourMode.RGBA, alpha=b"a", metadata=dict.fromkeys(METADATA_TYPES, b"x"))
 
 
 @pytest.mark.parametrize("chunk", [ALPH, NOTE, END], ids=["ALPH", "NOTE", "GEND"])

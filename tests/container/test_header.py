@@ -201,7 +201,7 @@ def test_each_flag_bit_has_its_meaning(make, flag, metadata_types, has_unknown):
     assert (header.metadata_types, header.has_unknown) == (metadata_types, has_unknown)
     assert header.has_metadata == bool(metadata_types)
     unknown = (Chunk(type=b"NOTE", data=b""),) if has_unknown else ()
-    assert make(metadata=dict.fromkeys(reversed(metadata_types), b""), unknown=unknown)[5] == 2 | flag
+    assert make(metadata=dict.fromkeys(reversed(metadata_types), b"x"), unknown=unknown)[5] == 2 | flag
 
 
 @pytest.mark.parametrize("flags", [0b000, 0b010, 0b101, 0b111])

@@ -135,7 +135,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
         "payload": draw(st.binary(max_size=300)),
         "symbol_crc": draw(st.integers(0, 0xFFFF_FFFF)),
         "alpha": draw(st.binary(max_size=300)) if mode.has_alpha else None,
-        "metadata": draw(st.dictionaries(st.sampled_from(METADATA_TYPES), st.binary(max_size=300))),
+        "metadata": draw(st.dictionaries(st.sampled_from(METADATA_TYPES), st.binary(min_size=1, max_size=300))),
         "unknown": tuple(draw(st.lists(chunk, max_size=3))),
     }
 
