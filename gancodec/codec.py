@@ -34,8 +34,8 @@ QUALITY_MAX_256 = 100 * FRACTION
 SEARCH_TRIES = 12
 SEARCH_TOLERANCE = 0.01
 """A search for a target size ends at a file of 99 to 100 % of it."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""BT.601, as Pillow converts to L."""
+LUMA_65536 = np.array([19_595, 38_470, 7_471], np.uint32)
+"""BT.601 in 1/65,536, as Pillow converts to L."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -95,9 +95,10 @@ class Codec:
         """A whole .gnc file.
 
         quality: 0..100, stored in steps of 1/256; 60 if nothing is asked for.  target_bpp (bits of the whole file per
-        pixel) and target_size (bytes of the whole file) search for the highest quality whose file is not larger, and
-        come within 1 % of it unless the picture at quality 100 is smaller.  progress is called with the bytes of each
-        try.  Raises ConfigError for options, PictureError for the picture, LimitError for a target out of reach.
+        pixel) and target_size (bytes of the whole file) search for a file that is not larger and comes within 1 % of
+        it, in at most fourteen tries: less close only where the picture at quality 100 is smaller, or steps of the file
+        (four bytes at least) are wider.  progress is called with the bytes of each try.  Raises ConfigError for
+        options, PictureError for the picture, LimitError for a target out of reach.
         """
         given = [value for value in (quality, target_bpp, target_size) if value is not None]
         if len(given) > 1:
@@ -113,15 +114,15 @@ class Codec:
             target_size = math.floor(target_bpp * picture.width * picture.height / 8)
 
         def file_at(quality_256: int) -> bytes:
-            data = self._file(picture, alpha, quality_256)
+            with self._lock:
+                data = self._file(picture, alpha, quality_256)
             if progress is not None:
                 progress(len(data))
             return data
 
-        with self._lock:
-            if target_size is not None:
-                return _search(file_at, target_size)
-            return file_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
+        if target_size is not None:
+            return _search(file_at, target_size)
+        return file_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
 
     def decompress(self, data: bytes, *, realism: float | None = None) -> Image.Image:
         """The picture of a .gnc file, as a Pillow image; see ``decompress_picture``."""
@@ -225,7 +226,10 @@ class Codec:
 
 
 def _to_grey(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return (rgb_HWC @ LUMA).round().clip(0, 255).astype(np.uint8)[..., None]
+    grey_HW = np.empty(rgb_HWC.shape[:2], np.uint8)
+    for row_WC, grey_W in zip(rgb_HWC, grey_HW, strict=True):  # by rows: the sums need four bytes a sample
+        grey_W[:] = (row_WC.astype(np.uint32) @ LUMA_65536 + (1 << 15)) >> 16
+    return grey_HW[..., None]
 
 
 def _search(file_at: Callable[[int], bytes], target: int) -> bytes:

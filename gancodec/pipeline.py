@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gancodec.entropy import SYMBOL_MAX, CodingTables, SymbolDecoder, SymbolEncoder
-from gancodec.errors import ChecksumError
+from gancodec.errors import ChecksumError, ConfigError
 from gancodec.networks.blocks import anchor_weights, shuffle, unshuffle
 from gancodec.networks.config import CONTEXT_STEPS, LATENT_STRIDE, PIXEL_ALIGN
 from gancodec.networks.exactness import exact_arithmetic
@@ -85,7 +85,7 @@ class Pipeline:
         config = self.weights.config
         anchors = self._anchors(quality_256)
         rows, columns = height // LATENT_STRIDE, width // LATENT_STRIDE
-        y_Mhw = torch.empty((1, config.latent_channels, rows, columns), device=self.device)
+        y_Mhw = torch.empty((1, config.latent_channels, rows, columns), dtype=torch.float32, device=self.device)
         with exact_arithmetic():
             for tile in tiles(height, width, side=self.tile_px, halo=config.receptive_px, align=LATENT_STRIDE):
                 pixels = padded_HWC[tile.outer_top : tile.outer_bottom, tile.outer_left : tile.outer_right]
@@ -115,18 +115,26 @@ class Pipeline:
         """Round the latent step by step around its means and code it; ``measure`` adds the ideal code length."""
         prior = self.weights.prior
         encoder = SymbolEncoder()
-        groups = [(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z.cpu().numpy().ravel())]
-        encoder.put(*groups[0])
+        bits = 0.0
+
+        def put(coding: CodingTables, tables: NDArray[np.uint8], symbols: Tensor) -> None:
+            nonlocal bits
+            flat = symbols.cpu().numpy().ravel()
+            encoder.put(coding, tables, flat)
+            if measure:
+                bits += coding.tables.ideal_bits(tables, flat)
+
+        put(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z)
         state = prior.begin(symbols_z, self._quality(quality_256))
         for step in range(CONTEXT_STEPS):
             tables = prior.tables(state, step)
             mean = prior.mean(state, step)
             symbols = self.round_step(y_BMhw, step, mean, tables)
-            groups.append((self.latent_coding, _flat(tables), symbols.cpu().numpy().ravel()))
-            encoder.put(*groups[-1])
+            put(self.latent_coding, tables.cpu().numpy().ravel(), symbols)
             prior.record(state, step, symbols, mean)
-        bits = sum(coding.tables.ideal_bits(*group) for coding, *group in groups) if measure else None
-        return Coded(payload=encoder.finish(), symbol_crc=_symbol_crc(state, 0), ideal_bits=bits)
+        return Coded(
+            payload=encoder.finish(), symbol_crc=_symbol_crc(state, 0), ideal_bits=bits if measure else None
+        )
 
     def round_step(self, y_BMhw: Tensor, step: int, mean_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
         """q = round(y − μ), 0 where the table is silent; int16 [B, M/4, h, w]."""
@@ -139,8 +147,10 @@ class Pipeline:
     def decode(self, streams: Sequence[Stream]) -> PriorState:
         """The latents of pictures of one padded size, together.
 
-        Raises CorruptError, or ChecksumError when symbols are not those that were written.
+        Raises CorruptError, ChecksumError when symbols are not those that were written, ConfigError for mixed sizes.
         """
+        if len({stream.hyper_size for stream in streams}) != 1:
+            raise ConfigError("pictures of different padded sizes cannot be decoded together", hint="group them first")
         prior = self.weights.prior
         decoders = [SymbolDecoder(stream.payload) for stream in streams]
         shape = (1, self.weights.config.hyper_channels, *streams[0].hyper_size)
@@ -218,15 +228,12 @@ class Pipeline:
         return np.repeat(np.arange(shape[1], dtype=np.uint8), shape[2] * shape[3])
 
 
-def _flat(tables_BChw: Tensor) -> NDArray[np.uint8]:
-    flat: NDArray[np.uint8] = tables_BChw.cpu().numpy().ravel()
-    return flat
-
-
 def _symbol_crc(state: PriorState, number: int) -> int:
     """CRC-32 of all symbols of one picture: int16 little-endian, z then y, in C order."""
-    crc = zlib.crc32(state.symbols_z_BCuv[number].cpu().numpy().astype("<i2").tobytes())
-    return zlib.crc32(state.symbols_BMhw[number].cpu().numpy().astype("<i2").tobytes(), crc)
+    crc = 0
+    for plane in (state.symbols_z_BCuv[number], state.symbols_BMhw[number]):
+        crc = zlib.crc32(np.ascontiguousarray(plane.cpu().numpy(), dtype="<i2").data, crc)
+    return crc
 
 
 def _latent_slices(tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -27,6 +27,8 @@ from gancodec.networks.prior import Prior
 from gancodec.registry import ModelEntry
 
 PRIOR = "prior."
+TABLES_PREFIX = f"{PRIOR}tables."
+STORED_TYPES = (torch.float16, torch.float32, torch.int8, torch.int32, torch.bool)
 
 
 class Analysis(nn.Module):
@@ -71,7 +73,7 @@ class PhotoWeights:
         return named
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor as it is stored: convolutions in fp16, integers and the prior's buffers as they are."""
+        """Every tensor as it is stored: floats in fp16, but gains and medians in float32; integers as they are."""
         stored = {}
         for prefix, module in self.modules().items():
             for name, value in module.state_dict().items():
@@ -79,9 +81,9 @@ class PhotoWeights:
                 keep = not value.is_floating_point() or name.endswith(("log_gain", "log_gain_AM", "medians"))
                 stored[prefix + name] = (value if keep else value.half()).detach().cpu().contiguous()
         for kind, tables in (("latent", self.latent_tables), ("hyper", self.hyper_tables)):
-            stored[f"{PRIOR}tables.{kind}.range"] = torch.from_numpy(tables.range_T.copy())
-            stored[f"{PRIOR}tables.{kind}.frequency"] = torch.from_numpy(tables.frequency_TN.copy())
-            stored[f"{PRIOR}tables.{kind}.silent"] = torch.from_numpy(tables.silent_T.copy())
+            stored[f"{TABLES_PREFIX}{kind}.range"] = torch.from_numpy(tables.range_T.copy())
+            stored[f"{TABLES_PREFIX}{kind}.frequency"] = torch.from_numpy(tables.frequency_TN.copy())
+            stored[f"{TABLES_PREFIX}{kind}.silent"] = torch.from_numpy(tables.silent_T.copy())
         return stored
 
 
@@ -114,12 +116,14 @@ def save_weights(path: Path, weights: PhotoWeights, *, name: str, licence: str, 
 
 def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
     """Read and check a codec.  Raises WrongModelError if tensors are missing, damaged, or not those of its model id."""
+    _check_digest(entry)
     try:
         with safe_open(entry.path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as exc:
         raise WrongModelError(f"{entry.path} cannot be read as weights: {exc}", hint="get the file again") from exc
+    _check_types(entry, tensors)
     if model_id(tensors) != entry.model_id:
         raise WrongModelError(
             f"{entry.path} says model {entry.model_id.hex()}, its tensors are {model_id(tensors).hex()}",
@@ -140,9 +144,8 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
             mine = {
                 name.removeprefix(prefix): value
                 for name, value in tensors.items()
-                if name.startswith(prefix) and not name.startswith(f"{PRIOR}tables.")
+                if name.startswith(prefix) and not name.startswith(TABLES_PREFIX)
             }
-            _check_integers(module, mine)
             module.load_state_dict(mine, strict=True)
             module.requires_grad_(False).eval()
             module.to(device)
@@ -150,20 +153,37 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
                 if parameter.ndim == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         weights.prior.index.check()
-    except (KeyError, RuntimeError, ConfigError, CorruptError) as exc:
+        if weights.hyper_tables.silent_T.any():
+            raise CorruptError("a table of the hyper-latent is silent")
+    except (KeyError, IndexError, TypeError, RuntimeError, ConfigError, CorruptError) as exc:
         raise WrongModelError(f"{entry.path} does not fit this gancodec: {exc}", hint="update gancodec") from exc
     return weights
 
 
-def _check_integers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """load_state_dict would cast without a word; integers must be those that the model id covers."""
-    for name, buffer in module.named_buffers():
-        if name in tensors and tensors[name].dtype != buffer.dtype:
-            raise CorruptError(f"{name} is {tensors[name].dtype}, not {buffer.dtype}")
+def _check_digest(entry: ModelEntry) -> None:
+    """The model id covers the prior alone; the manifest knows the whole file."""
+    if not entry.sha256:
+        return
+    try:
+        with entry.path.open("rb") as file:
+            seen = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise WrongModelError(f"{entry.path} cannot be read: {exc}", hint="install gancodec again") from exc
+    if seen != entry.sha256:
+        raise WrongModelError(f"{entry.path} is not the file of the manifest", hint="it is damaged; get it again")
+
+
+def _check_types(entry: ModelEntry, tensors: dict[str, Tensor]) -> None:
+    """load_state_dict would cast without a word; and a weight that is not a number gives a picture of none."""
+    for name, value in tensors.items():
+        if value.dtype not in STORED_TYPES or (name.startswith(TABLES_PREFIX) and value.is_floating_point()):
+            raise WrongModelError(f"{entry.path}: {name} is {value.dtype}", hint="the file is not a codec of gancodec")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WrongModelError(f"{entry.path}: {name} holds values that are no numbers", hint="train it again")
 
 
 def _tables(tensors: dict[str, Tensor], kind: str, count: int) -> FrequencyTables:
-    prefix = f"{PRIOR}tables.{kind}."
+    prefix = f"{TABLES_PREFIX}{kind}."
     if len(tensors[prefix + "range"]) != count:
         raise CorruptError(f"{len(tensors[prefix + 'range'])} {kind} tables, not {count}")
     return FrequencyTables(

@@ -72,7 +72,7 @@ def test_higher_quality_costs_more_and_looks_better(photo_codec: Codec) -> None:
     assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
 
 
-def test_payload_is_within_two_percent_of_the_estimated_rate(photo_codec: Codec) -> None:
+def test_payload_is_within_two_percent_of_its_ideal_length(photo_codec: Codec) -> None:
     pixels = made_picture(34, 256, 384)
     for quality in (10, 60, 95):
         coded = photo_codec.encode_pixels(pixels, quality * 256, measure=True)

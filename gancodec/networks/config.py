@@ -71,7 +71,9 @@ class ModelConfig:
         except ValueError as exc:
             raise ConfigError("the model's configuration is not JSON") from exc
         known = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or not values.keys() <= known:
+        if not isinstance(values, dict):
+            raise ConfigError("the model's configuration is not an object of JSON")
+        if not values.keys() <= known:
             raise ConfigError(
                 f"the model's configuration has unknown keys: {sorted(set(values) - known)[:5]}",
                 hint="it may come from a later gancodec",

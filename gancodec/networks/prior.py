@@ -25,8 +25,8 @@ from gancodec.networks.steps import POSITION_CLASS
 
 HYPER_STRIDE = 4
 """Latent positions per hyper-latent position, each way."""
-BAND_POSITIONS = 1 << 14
-"""Latent positions in a band: 4 Mpixel, some 50 MB of activations."""
+BAND_POSITIONS = 1 << 12
+"""Latent positions in a band: 1 Mpixel, some 120 MB of activations."""
 
 
 def packed(plane_BMhw: Tensor, step: int) -> Tensor:
@@ -97,7 +97,7 @@ class Prior(nn.Module):
                 quality_256_B=quality_256_B,
                 symbols_z_BCuv=symbols_z_BCuv,
                 symbols_BMhw=torch.zeros(shape, dtype=torch.int16, device=device),
-                known_BMhw=torch.zeros(shape, device=device),
+                known_BMhw=torch.zeros(shape, dtype=torch.float32, device=device),
                 anchor_weights_BA=anchor_weights(quality_256_B.float() / FRACTION, self.config.anchors),
                 gain_BM11=self.gain(quality_256_B),
                 latent_table_BMN=self.index.latent_table(quality_256_B),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gancodec.networks.config import CONTEXT_STEPS
 
-# Classes run along the diagonals first, so that the second step is surrounded by the first on four sides.
+# Classes run along the diagonals first, so that the second step has the first at all four corners.
 POSITION_CLASS = ((0, 2), (3, 1))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from gancodec.codec import choose_device
 from gancodec.errors import ConfigError, GancodecError, WrongModelError
 from gancodec.networks.config import ModelConfig
 from gancodec.networks.photo import PhotoModel
@@ -34,7 +35,7 @@ def load_average(checkpoint: Path) -> tuple[PhotoModel, dict[str, float]]:
         model = PhotoModel(ModelConfig(**configuration["model"]))
         model.load_state_dict(tensors)
         return model.requires_grad_(False).eval(), json.loads(metadata["progress"])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as exc:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as exc:
         raise WrongModelError(f"{checkpoint} is not a training checkpoint: {exc}") from exc
 
 
@@ -119,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 lambda_x=options.lambda_x, lambda_r=options.lambda_r, max_minutes=options.max_minutes,
                 batch=options.batch, seed=options.seed,
             ),
-            device=torch.device(options.device), resume=options.resume,
+            device=choose_device(options.device), resume=options.resume,
         )  # fmt: skip
         return 0
     except GancodecError as exc:

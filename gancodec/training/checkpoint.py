@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from gancodec.errors import ConfigError, WrongModelError
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
@@ -67,7 +69,7 @@ def load_checkpoint(
     except (SafetensorError, OSError) as exc:
         raise WrongModelError(f"{path} is not a checkpoint: {exc}") from exc
     if "progress" not in metadata:
-        raise WrongModelError(f"{path} is not a checkpoint", hint="weights files start a run with --init instead")
+        raise WrongModelError(f"{path} is not a checkpoint", hint="codecs cannot be resumed, only checkpoints")
     stored = json.loads(metadata["configuration"])
     changed = sorted(key for key in stored.keys() | configuration.keys() if stored.get(key) != configuration.get(key))
     if changed:
@@ -75,8 +77,12 @@ def load_checkpoint(
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     average.load_state_dict({k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")})
     for name, parameter in model.named_parameters():
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            stored_value = tensors.get(f"optimiser.{key}.{name}")
-            if stored_value is not None:
-                optimiser.state[parameter][key] = stored_value.to(parameter.device if key != "step" else "cpu")
+        moments = {key: tensors.get(f"optimiser.{key}.{name}") for key in MOMENTS}
+        # A parameter without any was never stepped; the fused optimiser wants even the step count on the device.
+        if any(value is not None for value in moments.values()):
+            if any(value is None for value in moments.values()):
+                raise WrongModelError(f"{path} lacks moments of {name}", hint="start anew, the file is damaged")
+            optimiser.state[parameter] = {
+                key: value.to(parameter.device) for key, value in moments.items() if value is not None
+            }
     return Progress(**json.loads(metadata["progress"]))

@@ -92,7 +92,7 @@ class CropStream:
         areas = np.array([picture.width * picture.height for picture in photos.pictures], dtype=np.float64)
         # By the root of the area: large photos count for more, but do not rule.
         self._weights = np.sqrt(areas) / np.sqrt(areas).sum()
-        self._queue: queue.Queue[NDArray[np.uint8]] = queue.Queue(maxsize=8)
+        self._queue: queue.Queue[NDArray[np.uint8] | Exception] = queue.Queue(maxsize=8)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._produce, args=(start,), daemon=True)
         self._thread.start()
@@ -105,7 +105,10 @@ class CropStream:
 
     def _produce(self, step: int) -> None:
         while not self._stop.is_set():
-            made = self.make(step)
+            try:
+                made: NDArray[np.uint8] | Exception = self.make(step)
+            except Exception as exc:  # raised again where the batch was wanted
+                made = exc
             step += 1
             while not self._stop.is_set():
                 try:
@@ -119,6 +122,8 @@ class CropStream:
             start = perf_counter()
             batch = self._queue.get()
             self.waited += perf_counter() - start
+            if isinstance(batch, Exception):
+                raise batch
             yield batch
 
     def close(self) -> None:

@@ -74,7 +74,7 @@ def hyper_weights(factorised: FactorisedPrior, medians_C: Tensor) -> NDArray[np.
     """[C, 2·R + 2] probabilities of z's symbols around its medians."""
     symbols = torch.arange(-HYPER_RANGE, HYPER_RANGE + 1, dtype=torch.float32)
     values = symbols + medians_C[:, None]
-    p = torch.exp2(-factorised.cpu().bits(values[None, :, :, None]))[0, :, :, 0].double().numpy()
+    p = torch.exp2(-deepcopy(factorised).cpu().bits(values[None, :, :, None]))[0, :, :, 0].double().numpy()
     return np.concatenate([p, np.full((len(p), 1), 1e-6)], 1)
 
 
@@ -120,6 +120,7 @@ def fit_tables(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]], qua
     weights: the sign of a residual is not known.
     """
     device = next(weights.analysis.parameters()).device
+    hyper_model = [weights.hyper_tables.frequencies(channel) for channel in range(weights.config.hyper_channels)]
     for last in (False, True):
         latent, hyper = count_symbols(Pipeline(weights, device), pictures, qualities)
         fitted = []
@@ -128,13 +129,14 @@ def fit_tables(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]], qua
             count[:-1] = (count[:-1] + count[-2::-1]) / 2
             total = count.sum()
             if not last:
-                zero = count[(len(count) - 2) // 2]
-                # A table that never occurs is judged by its normal distribution.
-                silent[table] = (total - zero + SILENT_SHARE) / (total + 1) < SILENT_SHARE and table < TABLES // 4
+                # One more symbol, from the normal distribution, judges the tables that never occur.
+                middle = (len(count) - 2) // 2
+                normal = normal_weights(table_scale(table))
+                other = total - count[middle] + 1 - normal[middle]
+                silent[table] = other / (total + 1) < SILENT_SHARE
             fitted.append(count + SMOOTHING * normal_weights(table_scale(table)))
         weights.latent_tables = FrequencyTables.from_weights(fitted, silent)
-        model = [weights.hyper_tables.frequencies(channel) for channel in range(len(hyper))]
         weights.hyper_tables = FrequencyTables.from_weights(
-            [count + SMOOTHING * prior / prior.sum() for count, prior in zip(hyper, model, strict=True)]
+            [count + SMOOTHING * prior / prior.sum() for count, prior in zip(hyper, hyper_model, strict=True)]
         )
 

@@ -1,6 +1,6 @@
 """What the integer index network costs, both ways of DESIGN §4.4.
 
-1. Against its own float twin: the same weights without rounding.
+1. The exported integers against their own float twin: the same weights without any rounding.
 2. Against a float network that may see ŷ as well as the symbols, which no exact decoder could use: both are trained on
    for the same minutes, from the same weights, with everything else frozen.
 
@@ -9,6 +9,7 @@ Rates are those of normal distributions on rounded symbols; the files' tables ar
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from gancodec.networks.blocks import anchor_weights
 from gancodec.networks.config import CONTEXT_STEPS
 from gancodec.networks.index import IndexNetwork, IndexStep, RoundedConv, squash_latent
-from gancodec.networks.photo import PhotoModel, gaussian_bits
+from gancodec.networks.integer import FRACTION, LOG_SCALE_STEP, IntegerIndex
+from gancodec.networks.photo import SCALE_MIN, PhotoModel, gaussian_bits
 from gancodec.networks.steps import step_masks
 from gancodec.training.data import CropStream, Photos
 from gancodec.training.trainer import to_patches
@@ -110,6 +112,18 @@ def log_scale(network: IndexNetwork | SeeingIndex, coded: Coded) -> Tensor:
     return total
 
 
+def integer_log_scale(index: IntegerIndex, coded: Coded, quality: float) -> Tensor:
+    """log σ₀ of the table that the exported network really chooses, rounding of the table's number included."""
+    quality_256 = torch.tensor([round(quality * FRACTION)] * len(coded.symbols))
+    hyper = index.hyper(coded.symbols_z.short(), quality_256)
+    table = index.latent_table(quality_256)
+    total = torch.zeros_like(coded.symbols)
+    for step, symbols in enumerate(coded.symbols_before):
+        number = index.step(step, index.known(symbols.short(), table), hyper, quality_256)
+        total += (number * LOG_SCALE_STEP + math.log(SCALE_MIN) - coded.gain_BM11.log()) * coded.masks[step]
+    return total
+
+
 def bits(scale: Tensor, coded: Coded) -> Tensor:
     return gaussian_bits(coded.symbols, scale + coded.gain_BM11.log()).sum()
 
@@ -146,7 +160,7 @@ def train_on(
 
 @torch.no_grad()
 def measure(
-    candidates: dict[str, IndexNetwork | SeeingIndex],
+    candidates: dict[str, IndexNetwork | SeeingIndex | IntegerIndex],
     model: PhotoModel,
     pictures: list[NDArray[np.uint8]],
     qualities: tuple[float, ...],
@@ -159,7 +173,11 @@ def measure(
         for picture in pictures:
             coded = code(model, to_patches(picture[None], device), torch.tensor([quality], device=device))
             for name, candidate in candidates.items():
-                sums[name] += bits(log_scale(candidate, coded), coded).item() / (picture.shape[0] * picture.shape[1])
+                if isinstance(candidate, IntegerIndex):
+                    scale = integer_log_scale(candidate, coded, quality)
+                else:
+                    scale = log_scale(candidate, coded)
+                sums[name] += bits(scale, coded).item() / (picture.shape[0] * picture.shape[1])
         for name, total in sums.items():
             result[name][quality] = total / len(pictures)
     return result
@@ -174,20 +192,22 @@ def report(
     rounded.rounding = True
     twin = deepcopy(model.index)
     twin.rounding = False
-    before = deepcopy(rounded)
+    integers, integers_on = IntegerIndex(model.config), IntegerIndex(model.config)
+    integers.load_float(rounded, model.gains.log_gain_AM)
     seeing = SeeingIndex(deepcopy(model.index)).requires_grad_(True)
     steps = [train_on(each, model, photos, minutes=minutes, seed=seed) for each in (rounded, seeing)]
-    rates = measure(
-        {"rounded": before, "twin": twin, "rounded, on": rounded, "seeing, on": seeing}, model, pictures, qualities
-    )
+    integers_on.load_float(rounded, model.gains.log_gain_AM)
+    candidates: dict[str, IndexNetwork | SeeingIndex | IntegerIndex]
+    candidates = {"integers": integers, "twin": twin, "integers, on": integers_on, "seeing, on": seeing}
+    rates = measure(candidates, model, pictures, qualities)
     lines = [
         f"{len(pictures)} pictures; trained on for {minutes:g} minutes each ({steps[0]} and {steps[1]} steps)",
         "quality   bpp of y   1: against its float twin   2: against a float network that sees y",
     ]
     first, second = [], []
     for quality in qualities:
-        first.append(100 * (rates["rounded"][quality] / rates["twin"][quality] - 1))
-        second.append(100 * (rates["rounded, on"][quality] / rates["seeing, on"][quality] - 1))
-        lines.append(f"{quality:7g}   {rates['rounded'][quality]:8.4f}   {first[-1]:+24.2f} %   {second[-1]:+36.2f} %")
+        first.append(100 * (rates["integers"][quality] / rates["twin"][quality] - 1))
+        second.append(100 * (rates["integers, on"][quality] / rates["seeing, on"][quality] - 1))
+        lines.append(f"{quality:7g}   {rates['integers'][quality]:8.4f}   {first[-1]:+24.2f} %   {second[-1]:+36.2f} %")
     lines.append(f"   mean              {np.mean(first):+24.2f} %   {np.mean(second):+36.2f} %")
     return "\n".join(lines)

@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gancodec.errors import ConfigError
 from gancodec.networks.blocks import QualityBias, unshuffle
-from gancodec.networks.config import ModelConfig
+from gancodec.networks.config import PIXEL_ALIGN, ModelConfig
 from gancodec.networks.klt import initialise_klt
 from gancodec.networks.photo import Gains, PhotoModel
 from gancodec.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -57,6 +58,13 @@ class TrainConfig:
     rounding_from: float = 0.85
     """Share of the run after which the index network trains with its weights and activations rounded."""
     max_minutes: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.crop_px < PIXEL_ALIGN or self.crop_px % PIXEL_ALIGN:
+            raise ConfigError(f"crop_px is {self.crop_px}", hint=f"use a multiple of {PIXEL_ALIGN}")
+        for name in ("lambda_x", "lambda_r", "batch", "learning_rate", "warmup_steps", "max_minutes"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", hint="use a number above 0")
 
     def identity(self, model: ModelConfig) -> dict[str, Any]:
         """What must not change when a run is resumed."""
@@ -205,14 +213,19 @@ def train(
             model=trainer.model, average=trainer.average, optimiser=trainer.optimiser, configuration=identity,
         )  # fmt: skip
         report(f"resumed at step {trainer.progress.step}")
+    elif checkpoint.exists():
+        raise ConfigError(f"{out} holds a run already", hint="go on with --resume, or choose another --out")
     else:
+        if resume:
+            report(f"{checkpoint} is not there: starting anew")
         trainer.start(photos)
     batches = validation_batches(valid) if valid else []
     stopped = False
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
         nonlocal stopped
         stopped = True
+        signal.signal(number, handlers[signal.Signals(number)])  # the second one is not swallowed
 
     handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     stream = CropStream(
@@ -238,8 +251,12 @@ def train(
             trainer.progress.seconds += now - before
             before = now
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value
+                # A step that was skipped says nothing but that it was.
+                if name == "skipped" or not terms["skipped"]:
+                    sums[name] = sums.get(name, 0.0) + value
             steps = trainer.progress.step - log_from[1]
+            if stopped:
+                save()  # first of all: whoever stops us may not wait
             done = stopped or trainer.progress.seconds >= 60 * config.max_minutes
             if steps >= log_every or done:
                 seconds = max(trainer.progress.seconds - log_from[0], 1e-9)
@@ -251,13 +268,13 @@ def train(
                     "megapixels_per_second": round(steps * config.batch * config.crop_px**2 / 1e6 / seconds, 3),
                     "waiting_share": round((stream.waited - waited_from) / seconds, 3),
                 }
-                if batches and (done or now - validated > 60 * valid_minutes):
+                if batches and not stopped and (done or now - validated > 60 * valid_minutes):
                     row |= trainer.validate(batches, (0, 30, 60, 90))
                     validated = perf_counter()
                 print(json.dumps(row), file=log, flush=True)
                 report(json.dumps(row))
                 sums, log_from, waited_from = {}, (trainer.progress.seconds, trainer.progress.step), stream.waited
-            if done or now - saved > 60 * save_minutes:
+            if (done and not stopped) or now - saved > 60 * save_minutes:
                 save()
                 saved = perf_counter()
             # Neither validating nor saving is training time: the schedule and the resumed run must not see it.
@@ -284,5 +301,5 @@ def validation_batches(folder: Path, count: int = 12, side: int = 384) -> list[N
 
 def set_threads(threads: int | None) -> None:
     """Use ``threads`` cores (all by default); denormal floats cost the CPU a hundredfold, so they become zero."""
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,13 +171,46 @@ def test_better_generator_opens_old_files(tmp_path: Path, tiny_codec: Codec) -> 
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
-    data = bytearray((GOLDEN / "tiny.safetensors").read_bytes())
-    place = data.index(b'"prior.log_gain"')
-    assert place > 0
-    data[-1] ^= 1  # the last tensor by name belongs to the synthesis: not covered by the id
+    data = (GOLDEN / "tiny.safetensors").read_bytes()
     for damage in (len(data) // 2, len(data) // 3):
         damaged = bytearray(data)
         damaged[damage] ^= 0x55
         (tmp_path / "damaged.safetensors").write_bytes(damaged)
         with pytest.raises(WrongModelError):
             Codec.load(tmp_path / "damaged.safetensors", "cpu")
+
+
+def test_shipped_weights_with_a_damaged_generator_are_refused(tmp_path: Path) -> None:
+    """The model id does not cover the generator; the manifest's digest does."""
+    path = tmp_path / "damaged.safetensors"
+    weights = load_weights(read_entry(GOLDEN / "tiny.safetensors"), torch.device("cpu"))
+    save_weights(path, weights, name="tiny", licence="test", notes={})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    entry = replace(read_entry(path), sha256=digest)
+    load_weights(entry, torch.device("cpu"))
+    weights.fidelity.generator.output.bias.add_(1)
+    save_weights(path, weights, name="tiny", licence="test", notes={})
+    with pytest.raises(WrongModelError, match="manifest"):
+        load_weights(entry, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    weights = load_weights(read_entry(GOLDEN / "tiny.safetensors"), torch.device("cpu"))
+    weights.fidelity.generator.output.bias[0] = value
+    save_weights(tmp_path / "w.safetensors", weights, name="tiny", licence="test", notes={})
+    with pytest.raises(WrongModelError, match="no numbers"):
+        Codec.load(tmp_path / "w.safetensors", "cpu")
+
+
+def test_realism_mixes_the_two_generators(tmp_path: Path) -> None:
+    weights = load_weights(read_entry(GOLDEN / "tiny.safetensors"), torch.device("cpu"))
+    weights.realism = deepcopy(weights.fidelity)
+    weights.realism.generator.output.bias.add_(0.2)
+    save_weights(tmp_path / "two.safetensors", weights, name="two", licence="test", notes={})
+    codec = Codec.load(tmp_path / "two.safetensors", "cpu")
+    assert codec.entry.has_realism
+    data = (GOLDEN / "rgb-33x70-q0.gnc").read_bytes()  # same prior, same id: old files open
+    means = [np.asarray(codec.decompress(data, realism=r), np.float64).mean() for r in (0, 0.5, 1, 0.5, 0)]
+    assert means[0] < means[1] < means[2] and means[3:] == [means[1], means[0]]
+    assert means[1] - means[0] == pytest.approx(12.75, abs=1.5)
