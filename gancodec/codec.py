@@ -108,10 +108,13 @@ class Codec:
         for name, target in (("target_bpp", target_bpp), ("target_size", target_size)):
             if target is not None and not (math.isfinite(target) and target > 0):
                 raise ConfigError(f"{name} is {target}", hint="use a number above 0")
+        if not isinstance(image, Picture | Image.Image):
+            raise ConfigError(f"image is {type(image).__name__}", hint="give a Pillow image, such as Image.open(path)")
         picture = image if isinstance(image, Picture) else from_pillow(image, convert_16_bit=convert_16_bit)
         alpha = None if picture.alpha_HW is None else encode_alpha(picture.alpha_HW)
         if target_bpp is not None:
-            target_size = math.floor(target_bpp * picture.width * picture.height / 8)
+            # Nobody's file is larger than four bytes a sample; beyond that any target is the same.
+            target_size = math.floor(min(target_bpp, 128.0) * picture.width * picture.height / 8)
 
         def file_at(quality_256: int) -> bytes:
             with self._lock:
@@ -241,7 +244,8 @@ def _search(file_at: Callable[[int], bytes], target: int) -> bytes:
     best = file_at(low)
     if len(best) > target:
         raise LimitError(
-            f"{target} bytes are out of reach: the smallest file has {len(best)}", hint="make the picture smaller"
+            f"a file of {target} bytes is out of reach: at quality 0 it has {len(best)}",
+            hint="make the picture smaller",
         )
     largest = file_at(high)
     if len(largest) <= target:

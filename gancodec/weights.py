@@ -89,12 +89,17 @@ class PhotoWeights:
 
 def model_id(tensors: dict[str, Tensor]) -> bytes:
     """Four bytes: the start of SHA-256 over name, type, shape and little-endian data of each ``prior.`` tensor."""
+    return tensors_digest(tensors, PRIOR)[:4]
+
+
+def tensors_digest(tensors: dict[str, Tensor], prefix: str) -> bytes:
+    """SHA-256 over name, type, shape and little-endian data of each tensor whose name begins with ``prefix``."""
     digest = hashlib.sha256()
-    for name in sorted(name for name in tensors if name.startswith(PRIOR)):
+    for name in sorted(name for name in tensors if name.startswith(prefix)):
         value = tensors[name].contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.numpy().tobytes())
-    return digest.digest()[:4]
+    return digest.digest()
 
 
 def save_weights(path: Path, weights: PhotoWeights, *, name: str, licence: str, notes: dict[str, str]) -> bytes:
@@ -107,6 +112,7 @@ def save_weights(path: Path, weights: PhotoWeights, *, name: str, licence: str, 
         "configuration": weights.config.to_json(),
         "model_id": identity.hex(),
         "has_realism": "true" if weights.realism is not None else "false",
+        "tensors_sha256": tensors_digest(tensors, "").hex(),
     }
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(save(tensors, metadata))
@@ -116,7 +122,6 @@ def save_weights(path: Path, weights: PhotoWeights, *, name: str, licence: str, 
 
 def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
     """Read and check a codec.  Raises WrongModelError if tensors are missing, damaged, or not those of its model id."""
-    _check_digest(entry)
     try:
         with safe_open(entry.path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -129,6 +134,8 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
             f"{entry.path} says model {entry.model_id.hex()}, its tensors are {model_id(tensors).hex()}",
             hint="the file is damaged; get it again",
         )
+    if tensors_digest(tensors, "").hex() != metadata.get("tensors_sha256"):
+        raise WrongModelError(f"{entry.path}: its tensors are not those that were written", hint="get the file again")
     try:
         config = ModelConfig.from_json(metadata["configuration"])
         weights = PhotoWeights(
@@ -158,19 +165,6 @@ def load_weights(entry: ModelEntry, device: torch.device) -> PhotoWeights:
     except (KeyError, IndexError, TypeError, RuntimeError, ConfigError, CorruptError) as exc:
         raise WrongModelError(f"{entry.path} does not fit this gancodec: {exc}", hint="update gancodec") from exc
     return weights
-
-
-def _check_digest(entry: ModelEntry) -> None:
-    """The model id covers the prior alone; the manifest knows the whole file."""
-    if not entry.sha256:
-        return
-    try:
-        with entry.path.open("rb") as file:
-            seen = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise WrongModelError(f"{entry.path} cannot be read: {exc}", hint="install gancodec again") from exc
-    if seen != entry.sha256:
-        raise WrongModelError(f"{entry.path} is not the file of the manifest", hint="it is damaged; get it again")
 
 
 def _check_types(entry: ModelEntry, tensors: dict[str, Tensor]) -> None:

@@ -107,7 +107,7 @@ def test_target_above_the_largest_file_gives_quality_100(tiny_codec: Codec) -> N
 
 
 def test_target_out_of_reach_says_so(tiny_codec: Codec) -> None:
-    with pytest.raises(LimitError, match="smallest file has"):
+    with pytest.raises(LimitError, match="at quality 0 it has"):
         tiny_codec.compress(Image.new("RGB", (64, 64)), target_size=10)
 
 
@@ -190,3 +190,13 @@ assert codec.decompress(codec.compress(Image.new("RGB", (30, 20)))).size == (30,
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["photo.jpg", None, np.zeros((4, 4, 3), np.uint8)])
+def test_what_is_no_picture_is_refused_with_a_hint(wrong: object, tiny_codec: Codec) -> None:
+    with pytest.raises(ConfigError, match=r"Image\.open"):
+        tiny_codec.compress(wrong)  # type: ignore[arg-type]
+
+
+def test_absurd_target_is_the_largest_file(tiny_codec: Codec) -> None:
+    assert read_header(tiny_codec.compress(Image.new("RGB", (8, 8)), target_bpp=1e306)).quality == 100

@@ -72,6 +72,8 @@ def read(source: Source) -> bytes:
     """All bytes of the input.  Raises InputError."""
     if source.problem is not None:
         raise source.problem
+    if source.path is None and sys.stdin is None:
+        raise InputError("standard input is closed", hint="name a file, or use a pipe")
     try:
         return sys.stdin.buffer.read() if source.path is None else source.path.read_bytes()
     except FileNotFoundError as exc:

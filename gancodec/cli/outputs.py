@@ -128,6 +128,8 @@ def _plan_stdout(sources: Sequence[Source], *, json: bool) -> list[Job]:
         raise ConfigError(f"{len(sources)} inputs cannot all go to standard output", hint="use -o FOLDER/")
     if json:
         raise ConfigError("--json and the output cannot share standard output", hint="use -o FILE")
+    if sys.stdout is None:
+        raise OutputError("standard output is closed", hint="use -o FILE")
     if sys.stdout.isatty():
         raise ConfigError("binary data is not written to a terminal", hint="use -o FILE, or a pipe")
     return [Job(source=sources[0], output=None)]

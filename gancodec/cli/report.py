@@ -17,7 +17,8 @@ from gancodec.errors import DamagedMetadataWarning
 
 def say(text: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(_one_line(f"gancodec: {text}", sys.stderr))
+    if sys.stderr is not None:
+        sys.stderr.write(_one_line(f"gancodec: {text}", sys.stderr))
 
 
 def error(label: str | None, error: Exception) -> Failure:
@@ -69,8 +70,8 @@ def _labelled(label: str | None, text: str) -> str:
     return text if label is None or text.startswith(f"{label}: ") else f"{label}: {text}"
 
 
-def _one_line(text: str, stream: TextIO) -> str:
+def _one_line(text: str, stream: TextIO | None) -> str:
     """`text` as a line for `stream`; file names in it may hold line feeds, escape sequences or half characters."""
     line = "".join(c if c.isprintable() else " " if c in "\n\t" else repr(c)[1:-1] for c in text)
-    encoding = stream.encoding or "utf-8"
+    encoding = getattr(stream, "encoding", None) or "utf-8"  # a closed standard stream is None
     return line.encode(encoding, "backslashreplace").decode(encoding) + "\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from gancodec.cli.failures import OutputError
 
@@ -13,26 +15,43 @@ from gancodec.cli.failures import OutputError
 def write_text(text: str) -> None:
     """Write text.  Raises OutputError, or BrokenPipeError if nobody reads it any more."""
     with _errors_explained():
-        sys.stdout.write(text)
+        _open().write(text)
 
 
 def write_bytes(data: bytes) -> None:
     """Write binary data, at once.  Raises as write_text does."""
+    rest = memoryview(data)
     with _errors_explained():
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        # With PYTHONUNBUFFERED this is the bare file, whose writes may take a part only, or none for the moment.
+        binary = _open().buffer
+        while rest:
+            taken = binary.write(rest)
+            if taken is None:
+                select.select([], [binary], [])
+            else:
+                rest = rest[taken:]
+        binary.flush()
 
 
 def flush() -> None:
     """Write what is buffered.  Raises as write_text does."""
     with _errors_explained():
-        sys.stdout.flush()
+        _open().flush()
 
 
 def discard() -> None:
     """Send what is left in the buffer nowhere, or the interpreter complains about it at its exit."""
     with suppress(OSError, ValueError):  # in tests stdout is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open() -> TextIO:
+    """Standard output, unless whoever started us has closed it."""
+    # The type says that it is always there; Python says None.
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OutputError("standard output is closed", hint="use -o FILE")
+    return stream
 
 
 @contextmanager

@@ -16,6 +16,9 @@ from gancodec.errors import ConfigError, CorruptError, LimitError
 MAX_CHUNKS = 1_024
 """Chunks in one file that this reader accepts: nine bytes each would otherwise cost far more time and memory."""
 
+CHUNK_MIN_BYTES = 9
+"""A chunk without data: type, length, CRC."""
+
 _TYPE_BYTES = frozenset((string.ascii_letters + " ").encode("ascii"))
 
 
@@ -53,6 +56,10 @@ def read_chunks(data: memoryview, start: int) -> Iterator[tuple[Chunk, bool]]:
         count += 1
         if count > MAX_CHUNKS:
             raise LimitError(f"the file has more than {MAX_CHUNKS} chunks", hint="remove those you do not need")
+        if len(data) - offset < CHUNK_MIN_BYTES and not is_chunk_type(bytes(data[offset : offset + 4]).ljust(4)):
+            raise CorruptError(
+                f"{len(data) - offset} bytes at offset {offset} are no chunk", hint="damaged, or something was appended"
+            )
         type_ = bytes(take(data, offset, 4, "chunk type"))
         if not is_chunk_type(type_):
             raise CorruptError(

@@ -132,3 +132,37 @@ sys.exit(main(["info", "-"]))
         assert process.stderr is not None
         assert process.stderr.read().splitlines() == ["gancodec: interrupted; no incomplete file is left"]
     assert process.returncode == 130
+
+
+class Reluctant(io.RawIOBase):
+    """A file that takes at most three bytes at a time, as a bare pipe or a nearly full disk may."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data[:3])
+        self.taken += part
+        return len(part)
+
+
+def test_everything_is_written_to_a_stream_that_takes_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with PYTHONUNBUFFERED=1, where nothing stands between us and the file."""
+    from gancodec.cli import stdout
+
+    raw = Reluctant()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=raw))
+    stdout.write_bytes(b"0123456789")
+    assert bytes(raw.taken) == b"0123456789"
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 1), ("<&-", 3)])
+def test_closed_stream_is_one_line(redirection: str, code: int, gnc: Save) -> None:
+    command = f"info {gnc('a.gnc')}" if code == 1 else "compress - -o x.gnc"
+    script = f"{sys.executable} -m gancodec {command} {redirection}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert "is closed" in done.stderr and done.stderr.count("\n") == 1
