@@ -85,7 +85,7 @@ def bands_of(prior: Prior, positions: int) -> Iterator[None]:
 @contextmanager
 def memory_format(prior: Prior, layout: torch.memory_format) -> Iterator[None]:
     """Both networks get their features, and their known symbols, in this layout."""
-    originals = {name: getattr(owner, name) for owner in (prior.means, prior.index) for name in ("step", "hyper")}
+    methods = {prior.means: ("step_squashed", "hyper"), prior.index: ("step", "hyper")}
 
     def laid_out(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def call(*arguments: object) -> Tensor:
@@ -98,14 +98,14 @@ def memory_format(prior: Prior, layout: torch.memory_format) -> Iterator[None]:
 
         return call
 
-    for owner in (prior.means, prior.index):
-        for name in originals:
+    for owner, names in methods.items():
+        for name in names:
             object.__setattr__(owner, name, laid_out(getattr(owner, name)))
     try:
         yield
     finally:
-        for owner in (prior.means, prior.index):
-            for name in originals:
+        for owner, names in methods.items():
+            for name in names:
                 object.__delattr__(owner, name)
 
 

@@ -98,8 +98,9 @@ class IntegerLayer(nn.Module):
             total = torch.matmul(self.weight.float(), x_BChw.reshape(batch, -1, rows * columns))
             total = total.view(batch, -1, rows, columns)
         bias = interpolate(self.bias, quality_256_B) if len(self.bias) > 1 else self.bias
-        total = total.to(torch.int64) + bias[:, :, None, None]
-        scaled = (total * self.multiplier.to(torch.int64)[:, None, None] + (1 << (SHIFT - 1))) >> SHIFT
+        # In place from here on: these planes are the largest integers there are.
+        scaled = total.to(torch.int64).add_(bias[:, :, None, None])
+        scaled.mul_(self.multiplier.to(torch.int64)[:, None, None]).add_(1 << (SHIFT - 1)).bitwise_right_shift_(SHIFT)
         return scaled if self.last else scaled.clamp_(0, ACTIVATION_MAX).float()
 
     def _neighbours(self, x_BChw: Tensor) -> Tensor:

@@ -48,5 +48,9 @@ class MeansNetwork(nn.Module):
 
     def step(self, number: int, known_BMhw: Tensor, hyper_BChw: Tensor) -> Tensor:
         """μ₀ [B, M, h, w] of step ``number``; known is ŷ/g, zero where not yet decoded."""
-        mean: Tensor = self.steps[number](torch.cat((torch.asinh(known_BMhw), hyper_BChw), 1))
+        return self.step_squashed(number, torch.asinh(known_BMhw), hyper_BChw)
+
+    def step_squashed(self, number: int, squashed_BMhw: Tensor, hyper_BChw: Tensor) -> Tensor:
+        """As ``step``, from asinh(ŷ/g): a decoder squashes each value once, not once a step."""
+        mean: Tensor = self.steps[number](torch.cat((squashed_BMhw, hyper_BChw), 1))
         return mean

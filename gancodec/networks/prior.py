@@ -11,7 +11,7 @@ halo, so that memory does not grow with the picture; the table numbers are the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +61,13 @@ class PriorState:
     """int16, 0 where not yet coded."""
     known_BMhw: Tensor
     """ŷ/g, float32, 0 where not yet coded."""
+    squashed_BMhw: Tensor
+    """asinh(ŷ/g), as the means see it."""
     anchor_weights_BA: Tensor
     gain_BM11: Tensor
     latent_table_BMN: Tensor
+    features: dict[str, Tensor] = field(default_factory=dict)
+    """Hyper features by network, kept where one band holds all rows."""
 
 
 class Prior(nn.Module):
@@ -98,6 +102,7 @@ class Prior(nn.Module):
                 symbols_z_BCuv=symbols_z_BCuv,
                 symbols_BMhw=torch.zeros(shape, dtype=torch.int16, device=device),
                 known_BMhw=torch.zeros(shape, dtype=torch.float32, device=device),
+                squashed_BMhw=torch.zeros(shape, dtype=torch.float32, device=device),
                 anchor_weights_BA=anchor_weights(quality_256_B.float() / FRACTION, self.config.anchors),
                 gain_BM11=self.gain(quality_256_B),
                 latent_table_BMN=self.index.latent_table(quality_256_B),
@@ -108,7 +113,7 @@ class Prior(nn.Module):
         """Table numbers of a step: uint8 [B, M/4, h, w], the same on every machine."""
 
         def band(symbols_z: Tensor, outer: slice) -> Tensor:
-            hyper = self.index.hyper(symbols_z, state.quality_256_B)
+            hyper = self._features(state, "index", symbols_z)
             known = self.index.known(state.symbols_BMhw[:, :, outer], state.latent_table_BMN)
             return self.index.step(step, known, hyper[:, :, self._inside(outer)], state.quality_256_B)
 
@@ -119,9 +124,9 @@ class Prior(nn.Module):
         """Expected values μ of a step in the quantised domain: float32 [B, M/4, h, w]."""
 
         def band(symbols_z: Tensor, outer: slice) -> Tensor:
-            hyper = self.means.hyper(symbols_z.float() + self.medians[:, None, None])
-            known = state.known_BMhw[:, :, outer]
-            return self.means.step(step, known, hyper[:, :, self._inside(outer)]) * state.gain_BM11
+            hyper = self._features(state, "means", symbols_z)
+            known = state.squashed_BMhw[:, :, outer]
+            return self.means.step_squashed(step, known, hyper[:, :, self._inside(outer)]) * state.gain_BM11
 
         return self._in_bands(state, step, band)
 
@@ -130,7 +135,22 @@ class Prior(nn.Module):
         """Take over what a step coded: symbols int16 and their means, packed; ŷ/g = (q + μ)/g."""
         unpack_into(state.symbols_BMhw, step, symbols_BChw)
         gain = packed(state.gain_BM11.expand_as(state.known_BMhw), step)
-        unpack_into(state.known_BMhw, step, (symbols_BChw + mean_BChw) / gain)
+        known = (symbols_BChw + mean_BChw) / gain
+        unpack_into(state.known_BMhw, step, known)
+        unpack_into(state.squashed_BMhw, step, known.asinh_())
+
+    def _features(self, state: PriorState, network: str, symbols_z: Tensor) -> Tensor:
+        """Features of some rows of z; those of all rows, as small pictures have them, are the same in every step."""
+        whole = symbols_z.shape[2] == state.symbols_z_BCuv.shape[2]
+        if whole and network in state.features:
+            return state.features[network]
+        if network == "index":
+            features = self.index.hyper(symbols_z, state.quality_256_B)
+        else:
+            features = self.means.hyper(symbols_z.float() + self.medians[:, None, None])
+        if whole:
+            state.features[network] = features
+        return features
 
     def _inside(self, outer: slice) -> slice:
         """Where the outer band lies in features made from one more row of z on each side."""
