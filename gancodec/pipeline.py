@@ -22,13 +22,13 @@ from gancodec.networks.config import CONTEXT_STEPS, LATENT_STRIDE, PIXEL_ALIGN
 from gancodec.networks.exactness import exact_arithmetic
 from gancodec.networks.integer import FRACTION
 from gancodec.networks.prior import HYPER_STRIDE, PriorState, packed
-from gancodec.picture import Tile, tiles
+from gancodec.picture import Tile, bands, tiles
 from gancodec.weights import PhotoWeights, Synthesis
 
 TILE_PX = 1024
-"""Side of a tile's core; encoder and generator hold about 700 bytes a pixel of a tile."""
-HYPER_BAND_ROWS = 64
-"""Latent rows that the hyper-encoder sees at once, halo apart."""
+"""Side of a tile's core: with its halo, what encoder and generator hold at once."""
+HYPER_BAND_ROWS = 16
+"""Rows of z that the hyper-encoder makes at once; its halo is one more on each side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,14 +100,11 @@ class Pipeline:
         return y_Mhw.mul_(gain), symbols_z.to(torch.int16)
 
     def _hyper(self, y0_BMhw: Tensor, anchors: Tensor) -> Tensor:
-        rows = y0_BMhw.shape[2]
         parts = []
-        for top in range(0, rows, HYPER_BAND_ROWS):
-            bottom = min(rows, top + HYPER_BAND_ROWS)
-            first = max(0, top - HYPER_STRIDE)
-            z = self.weights.analysis.hyper_encoder(y0_BMhw[:, :, first : bottom + HYPER_STRIDE], anchors)
-            skipped = (top - first) // HYPER_STRIDE
-            parts.append(z[:, :, skipped : skipped + (bottom - top) // HYPER_STRIDE])
+        for band in bands(y0_BMhw.shape[2] // HYPER_STRIDE, band=HYPER_BAND_ROWS, halo=1):
+            rows = slice(band.outer_top * HYPER_STRIDE, band.outer_bottom * HYPER_STRIDE)
+            z = self.weights.analysis.hyper_encoder(y0_BMhw[:, :, rows], anchors)
+            parts.append(z[:, :, band.top - band.outer_top : band.bottom - band.outer_top])
         return torch.cat(parts, 2)
 
     @torch.inference_mode()
