@@ -39,6 +39,8 @@ class Coded:
     symbol_crc: int
     ideal_bits: float | None
     """−Σ log2 p under the tables, what an ideal coder would have needed; None unless asked for."""
+    hyper_bits: float | None
+    """The share of z in ``ideal_bits``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +124,7 @@ class Pipeline:
                 bits += coding.tables.ideal_bits(tables, flat)
 
         put(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z)
+        hyper_bits = bits
         state = prior.begin(symbols_z, self._quality(quality_256))
         for step in range(CONTEXT_STEPS):
             tables = prior.tables(state, step)
@@ -130,7 +133,10 @@ class Pipeline:
             put(self.latent_coding, tables.cpu().numpy().ravel(), symbols)
             prior.record(state, step, symbols, mean)
         return Coded(
-            payload=encoder.finish(), symbol_crc=_symbol_crc(state, 0), ideal_bits=bits if measure else None
+            payload=encoder.finish(),
+            symbol_crc=_symbol_crc(state, 0),
+            ideal_bits=bits if measure else None,
+            hyper_bits=hyper_bits if measure else None,
         )
 
     def round_step(self, y_BMhw: Tensor, step: int, mean_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
