@@ -4,6 +4,7 @@
             └► RGB ─► pipeline: tiles ─► encoder ─► y ─► prior and coder ─► payload ─► container
     container ─► bounds, checksums ─► pipeline: payload ─► symbols (checksum) ─► ŷ ─► generator ─► picture
 
+What differs between the families of codecs is their pipelines' business; here it is one of two properties at most.
 The command line, the service, the Pillow plugin and the evaluation go through ``Codec``; nobody else joins the steps.
 """
 
@@ -14,6 +15,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +26,8 @@ from gancodec.container import ColourMode, Container, Header, read_container, re
 from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY
 from gancodec.errors import ConfigError, CorruptError, DamagedMetadataWarning, LimitError, WrongModelError
 from gancodec.networks.integer import FRACTION
-from gancodec.networks.prior import PriorState
 from gancodec.picture import Metadata, Picture, decode_alpha, encode_alpha, from_pillow, to_pillow
-from gancodec.pipeline import Coded, Pipeline, Stream
+from gancodec.pipeline import Coded, Pipeline, Stream, pipeline_for
 from gancodec.registry import ModelEntry, for_model_id, resolve
 from gancodec.weights import load_weights
 
@@ -66,7 +67,7 @@ class Codec:
     def __init__(self, entry: ModelEntry, device: torch.device) -> None:
         self.entry = entry
         self.device = str(device)
-        self.pipeline = Pipeline(load_weights(entry, device), device)
+        self.pipeline: Pipeline = pipeline_for(load_weights(entry, device), device)
         self._lock = threading.Lock()
 
     @classmethod
@@ -97,12 +98,18 @@ class Codec:
         quality: 0..100, stored in steps of 1/256; 60 if nothing is asked for.  target_bpp (bits of the whole file per
         pixel) and target_size (bytes of the whole file) search for a file that is not larger and comes within 1 % of
         it, in at most fourteen tries: less close only where the picture at quality 100 is smaller, or steps of the file
-        (four bytes at least) are wider.  progress is called with the bytes of each try.  Raises ConfigError for
-        options, PictureError for the picture, LimitError for a target out of reach.
+        (four bytes at least) are wider.  A codec of one rate takes no quality, and a target is only a limit.  progress
+        is called with the bytes of each try.  Raises ConfigError for options, PictureError for the picture, LimitError
+        for a target out of reach.
         """
         given = [value for value in (quality, target_bpp, target_size) if value is not None]
         if len(given) > 1:
             raise ConfigError("quality, target_bpp and target_size exclude each other", hint="give one of them")
+        if quality is not None and not self.pipeline.has_quality:
+            raise ConfigError(
+                f"codec {self.entry.name!r} has one rate only",
+                hint="leave the quality out, or use target_bpp or target_size with codec 'photo'",
+            )
         if quality is not None and not 0 <= quality <= 100:
             raise ConfigError(f"quality is {quality}", hint="use 0 to 100")
         for name, target in (("target_bpp", target_bpp), ("target_size", target_size)):
@@ -123,6 +130,8 @@ class Codec:
                 progress(len(data))
             return data
 
+        if not self.pipeline.has_quality:
+            return _only(file_at, target_size)
         if target_size is not None:
             return _search(file_at, target_size)
         return file_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
@@ -141,7 +150,7 @@ class Codec:
         realism = 0.0 if realism is None else realism
         if not 0 <= realism <= 1:
             raise ConfigError(f"realism is {realism}", hint="use 0 to 1")
-        if realism > 0 and self.pipeline.weights.realism is None:
+        if realism > 0 and not self.pipeline.has_realism:
             raise ConfigError(f"codec {self.entry.name!r} has no realism generator", hint="use realism 0")
         container = self._open(data)
         header = container.header
@@ -191,7 +200,7 @@ class Codec:
             height=picture.height,
             model_id=self.entry.model_id,
             quality=quality_256 / FRACTION,
-            uniform_tables=False,
+            uniform_tables=coded.uniform_tables,
             payload=coded.payload,
             symbol_crc=coded.symbol_crc,
             alpha=alpha,
@@ -201,8 +210,7 @@ class Codec:
     def encode_pixels(self, colour_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
         """The payload alone of uint8 [H, W, 1 or 3]; ``measure`` adds the ideal code length."""
         rgb_HWC = np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
-        y, symbols_z = self.pipeline.analyse(rgb_HWC, quality_256)
-        return self.pipeline.encode(y, symbols_z, quality_256, measure=measure)
+        return self.pipeline.encode(rgb_HWC, quality_256, measure=measure)
 
     def _open(self, data: bytes) -> Container:
         container = read_container(data)
@@ -212,11 +220,9 @@ class Codec:
                 f"{self.entry.name!r} is {self.entry.model_id.hex()}",
                 hint="leave --codec out to look for it among the known ones",
             )
-        if container.header.uniform_tables:
-            raise CorruptError("a file of this codec says that it uses uniform tables", hint="the file is damaged")
         return container
 
-    def _decode(self, container: Container) -> PriorState:
+    def _decode(self, container: Container) -> Any:
         header = container.header
         stream = Stream(
             payload=container.payload,
@@ -224,6 +230,7 @@ class Codec:
             height=header.height,
             quality_256=header.quality_256,
             symbol_crc=header.symbol_crc,
+            uniform_tables=header.uniform_tables,
         )
         return self.pipeline.decode([stream])
 
@@ -233,6 +240,17 @@ def _to_grey(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for row_WC, grey_W in zip(rgb_HWC, grey_HW, strict=True):  # by rows: the sums need four bytes a sample
         grey_W[:] = (row_WC.astype(np.uint32) @ LUMA_65536 + (1 << 15)) >> 16
     return grey_HW[..., None]
+
+
+def _only(file_at: Callable[[int], bytes], target: int | None) -> bytes:
+    """The file of a codec with one rate, unless it is larger than ``target`` bytes."""
+    data = file_at(0)
+    if target is not None and len(data) > target:
+        raise LimitError(
+            f"a file of {target} bytes is out of reach: this codec has one rate, and makes {len(data)}",
+            hint="make the picture smaller, or use a codec with quality",
+        )
+    return data
 
 
 def _search(file_at: Callable[[int], bytes], target: int) -> bytes:

@@ -12,6 +12,7 @@ import difflib
 import json
 import os
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,7 @@ class ModelEntry:
     name: str
     path: Path
     codec: str
-    """Family of the architecture: ``photo``."""
+    """Family of the architecture: ``photo`` or ``extreme``."""
     model_id: bytes
     """Four bytes that a .gnc file carries: which prior it was coded with."""
     licence: str
@@ -40,6 +41,11 @@ class ModelEntry:
     """Whether the file holds a realism generator beside the fidelity one."""
     sha256: str = ""
     """Of the whole file, for shipped weights; else empty."""
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether its files differ in quality; those of ``extreme`` have one rate."""
+        return self.codec != "extreme"
 
 
 def shipped_folder() -> Path | None:
@@ -77,18 +83,23 @@ def shipped_models() -> list[ModelEntry]:
 
 def user_models() -> list[ModelEntry]:
     """Weights below the folders of GANCODEC_CODECS, sorted by path; files that are not ours are passed over."""
+    folders = filter(None, os.environ.get(CODECS_VARIABLE, "").split(os.pathsep))
+    return [entry for folder in folders for entry in _entries(Path(folder).rglob(f"*{SUFFIX}"))]
+
+
+def _entries(paths: Iterable[Path]) -> list[ModelEntry]:
+    """The codecs among some files, sorted by path."""
     entries = []
-    for folder in filter(None, os.environ.get(CODECS_VARIABLE, "").split(os.pathsep)):
-        for path in sorted(Path(folder).rglob(f"*{SUFFIX}")):
-            try:
-                entries.append(read_entry(path))
-            except WrongModelError:
-                continue
+    for path in sorted(paths):
+        try:
+            entries.append(read_entry(path))
+        except WrongModelError:
+            continue
     return entries
 
 
 def known_models() -> list[ModelEntry]:
-    """Shipped models, then those of GANCODEC_CODECS."""
+    """Shipped models, then those of GANCODEC_CODECS in their order."""
     return shipped_models() + user_models()
 
 
@@ -130,27 +141,27 @@ def read_entry(path: Path) -> ModelEntry:
 def resolve(name_or_path: str | os.PathLike[str]) -> ModelEntry:
     """A model by name, by the path of its weights, or by a folder that holds one weights file.
 
+    Shipped names come first, then paths, then names of GANCODEC_CODECS, whose folders are searched only if need be.
     Raises MissingModelError with the nearest names, WrongModelError for a file that is not a codec.
     """
     text = os.fspath(name_or_path)
-    known = known_models()
+    known = shipped_models()
     for entry in known:
         if entry.name == text:
             return entry
     path = Path(text)
     if path.is_file():
         return read_entry(path)
+    inside = _entries(path.glob(f"*{SUFFIX}")) if path.is_dir() else []
+    if len(inside) == 1:
+        return inside[0]
+    known += user_models()
+    for entry in known:
+        if entry.name == text:
+            return entry
     if path.is_dir():
-        entries = []
-        for candidate in sorted(path.glob(f"*{SUFFIX}")):
-            try:
-                entries.append(read_entry(candidate))
-            except WrongModelError:
-                continue
-        if len(entries) == 1:
-            return entries[0]
         raise MissingModelError(
-            f"{path} holds {len(entries)} codecs, not one", hint="name the .safetensors file itself with --codec"
+            f"{path} holds {len(inside)} codecs, not one", hint="name the .safetensors file itself with --codec"
         )
     names = [entry.name for entry in known]
     near = difflib.get_close_matches(text, names, n=1)
@@ -159,10 +170,15 @@ def resolve(name_or_path: str | os.PathLike[str]) -> ModelEntry:
 
 
 def for_model_id(model_id: bytes) -> ModelEntry:
-    """The weights that can open a file with this model id.  Raises MissingModelError naming the id."""
-    for entry in known_models():
-        if entry.model_id == model_id:
-            return entry
+    """The weights that can open a file with this model id: shipped ones, else the first of GANCODEC_CODECS.
+
+    Raises MissingModelError naming the id.
+    """
+    # Two lists, not known_models(): folders are searched only if need be.
+    for models in (shipped_models, user_models):
+        for entry in models():
+            if entry.model_id == model_id:
+                return entry
     raise MissingModelError(
         f"the file needs the model {model_id.hex()}, which is not among the known ones",
         hint=f"give its weights with --codec PATH, or put their folder into {CODECS_VARIABLE}",

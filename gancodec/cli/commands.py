@@ -12,12 +12,13 @@ from typing import Annotated
 import typer
 
 import gancodec
-from gancodec.cli import inspecting, options, report
+from gancodec.cli import inspecting, options, report, train_options, training
 from gancodec.cli.batch import Batch, Policy
 from gancodec.cli.inputs import GNC_SUFFIXES, PICTURE_SUFFIXES, expand
 from gancodec.cli.loading import Decoders
 from gancodec.cli.options import Device, PictureFormat
 from gancodec.cli.outputs import names_folder, plan
+from gancodec.cli.train_options import StageChoice, TrainOptions
 from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY
 
 Task = Callable[[], int]
@@ -235,6 +236,55 @@ def models(json: Json = False) -> Task:
     GANCODEC_CODECS=~/codecs gancodec models
     """
     return lambda: inspecting.models(as_json=json)
+
+
+@app.command()
+def train(
+    codec: train_options.CodecFamily,
+    data: train_options.Data,
+    out: train_options.Out,
+    valid: train_options.Valid = None,
+    lambda_x: train_options.LambdaX = None,
+    lambda_r: train_options.LambdaR = None,
+    lambda_fm: train_options.LambdaFm = None,
+    lambda_adv: train_options.LambdaAdv = None,
+    lambda_p: train_options.LambdaP = None,
+    lambda_c: train_options.LambdaC = None,
+    adversarial: train_options.AdversarialLoss = None,
+    distortion: train_options.DistortionLoss = None,
+    generator_scales: train_options.Scales = None,
+    stage: train_options.WhichStage = StageChoice.BOTH,
+    channels: train_options.Channels = None,
+    features: train_options.Features = None,
+    init: train_options.Init = None,
+    resume: train_options.Resume = False,
+    max_minutes: train_options.MaxMinutes = 60.0,
+    device: DeviceOption = Device.AUTO,
+    seed: train_options.Seed = None,
+    batch: train_options.Batch = None,
+    crop: train_options.Crop = None,
+    name: train_options.Name = None,
+    licence: train_options.Licence = None,
+    json: Json = False,
+) -> Task:
+    """Train codecs on a folder of photos.
+
+    Defaults come from the presets in gancodec/presets; docs/training.md says what every number does.
+
+    \b
+    gancodec train --codec photo --data photos --max-minutes 2 --out runs/mine
+    gancodec train --codec photo --data photos --lambda-x 6,12,24 --out runs/three
+    gancodec train --codec extreme --data photos --channels 4 --out runs/tiny
+    gancodec compress --codec runs/mine photo.jpg     uses what came out
+    """
+    given = TrainOptions(
+        codec=codec, data=data, out=out, valid=valid, lambda_x=lambda_x, lambda_r=lambda_r, lambda_fm=lambda_fm,
+        lambda_adv=lambda_adv, lambda_p=lambda_p, lambda_c=lambda_c, adversarial=adversarial, distortion=distortion,
+        generator_scales=generator_scales, stage=stage, channels=channels, features=features, init=init,
+        resume=resume, max_minutes=max_minutes, device=device.value, seed=seed, batch=batch, crop=crop, name=name,
+        licence=licence,
+    )  # fmt: skip
+    return lambda: training.train(given, as_json=json)
 
 
 def _policy(force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool) -> Policy:

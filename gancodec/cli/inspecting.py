@@ -19,10 +19,10 @@ Row = dict[str, Any]
 
 def info(arguments: Sequence[str], *, as_json: bool) -> int:
     """Describe files from their header and chunks; checks everything but the symbols."""
-    names = _model_names()
+    known = _models_by_id()
 
     def describe(source: Source) -> Row:
-        return {"input": source.name, **_facts(read(source), names)}
+        return {"input": source.name, **_facts(read(source), known)}
 
     return _each(arguments, describe, as_json=as_json, text=_info_text)
 
@@ -84,20 +84,22 @@ def _each(
     return exit_code(failures, inputs=len(sources), kept_going=True)
 
 
-def _facts(data: bytes, names: dict[bytes, str]) -> Row:
+def _facts(data: bytes, known: dict[bytes, ModelEntry]) -> Row:
     container = read_container(data)
     header = container.header
+    model = known.get(header.model_id)
     # Sizes as they are in the file; the container gives metadata inflated.
     chunks = read_chunks(memoryview(data), header.payload_offset + header.payload_size)
     return {
         "width": header.width,
         "height": header.height,
         "mode": header.mode.name,
-        "quality": header.quality,
+        "quality": header.quality if model is None or model.has_quality else None,
         "bytes": len(data),
         "bpp": 8 * len(data) / (header.width * header.height),
         "model_id": header.model_id.hex(),
-        "model": names.get(header.model_id),
+        "model": None if model is None else model.name,
+        "codec": None if model is None else model.codec,
         "uniform_tables": header.uniform_tables,
         "format": "{}.{}".format(*header.version),
         "payload_bytes": header.payload_size,
@@ -110,7 +112,7 @@ def _info_text(row: Row) -> str:
     lines = [
         str(row["input"]),
         f"  picture   {row['width']} x {row['height']} pixels, {row['mode']}",
-        f"  quality   {row['quality']:g}",
+        f"  quality   {'one rate only' if row['quality'] is None else format(row['quality'], 'g')}",
         f"  file      {row['bytes']:,} bytes, {row['bpp']:.3f} bpp, format {row['format']}",
         f"  model     {row['model_id']} ({row['model'] or 'not among the known ones'})",
         f"  payload   {row['payload_bytes']:,} bytes{', uniform tables' if row['uniform_tables'] else ''}",
@@ -120,10 +122,10 @@ def _info_text(row: Row) -> str:
     return "\n".join(lines)
 
 
-def _model_names() -> dict[bytes, str]:
-    """Names of the known models by id; a broken manifest does not keep us from describing files."""
+def _models_by_id() -> dict[bytes, ModelEntry]:
+    """The known models, the first of each id; a broken manifest does not keep us from describing files."""
     try:
-        return {entry.model_id: entry.name for entry in reversed(known_models())}
+        return {entry.model_id: entry for entry in reversed(known_models())}
     except ModelError as exc:
         report.say(f"warning: {exc}")
         return {}

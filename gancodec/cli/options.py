@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from gancodec.defaults import DEFAULT_QUALITY
 from gancodec.errors import ConfigError
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?([kKmMgG]?)(i?)[bB]?")
@@ -54,7 +53,7 @@ SUFFIX_OF_FORMAT = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """How large the result shall be: exactly one of the three is given."""
+    """How large the result shall be: at most one of the three is given; none is the codec's own default."""
 
     quality: float | None = None
     """0 to 100."""
@@ -76,7 +75,7 @@ def rate_from(quality: float | None, target_bpp: float | None, target_size: str 
         return Rate(target_bpp=target_bpp)
     if target_size is not None:
         return Rate(target_size=parse_size(target_size))
-    return Rate(quality=in_range("--quality", DEFAULT_QUALITY if quality is None else quality, 100))
+    return Rate(quality=None if quality is None else in_range("--quality", quality, 100))
 
 
 def in_range(option: str, value: float, most: float) -> float:

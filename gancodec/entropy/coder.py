@@ -6,6 +6,9 @@ bit plane, so that even a stream made to consist of nothing else is decoded in s
 
     all signs (1: negative), then of v = |q| − range, v ≥ 1, in Exp-Golomb form with n = floor(log2 v):
     n ones and a zero, one plane after the other for those still counting; then the n low bits of v, highest first.
+
+``put_uniform`` and ``take_uniform`` use no tables: n equally probable values, each with the probability ⌊2²⁴/n⌋/2²⁴
+but the last, which has the rest.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ PREFIX_MAX: Final = 15
 """Ones of an Exp-Golomb prefix: 2^15 is above SYMBOL_MAX, so a longer one is corrupt."""
 
 _BIT = constriction.stream.model.Categorical(np.array([0.5, 0.5]), perfect=True)
+
+
+def _uniform(limit: int) -> constriction.stream.model.Uniform:
+    return constriction.stream.model.Uniform(2 * limit + 1)
 
 
 class _Models:
@@ -83,6 +90,11 @@ class SymbolEncoder:
         if escaped:
             self._put_escapes(np.concatenate(escaped))
 
+    def put_uniform(self, symbol_N: NDArray[np.int16], limit: int) -> None:
+        """Append symbols within ±limit, all equally probable."""
+        if len(symbol_N):
+            self._coder.encode(symbol_N.astype(np.int32) + limit, _uniform(limit))
+
     def _put_bits(self, bits: NDArray[np.bool_]) -> None:
         if len(bits):
             self._coder.encode(bits.astype(np.int32), _BIT)
@@ -124,7 +136,11 @@ class SymbolDecoder:
             self._take_escapes(symbol_N, escapes, coding.tables.range_T[table_N[escapes]])
         return symbol_N.astype(np.int16)
 
-    def _decode(self, model: constriction.stream.model.Categorical, count: int) -> NDArray[np.int32]:
+    def take_uniform(self, count: int, limit: int) -> NDArray[np.int16]:
+        """The next symbols within ±limit, all equally probable."""
+        return (self._decode(_uniform(limit), count) - limit).astype(np.int16)
+
+    def _decode(self, model: constriction.stream.model.Model, count: int) -> NDArray[np.int32]:
         try:
             decoded: NDArray[np.int32] = self._coder.decode(model, count)
         except (AssertionError, ValueError) as exc:

@@ -52,6 +52,14 @@ class Pointwise(nn.Conv2d):
         return product.permute(0, 3, 1, 2)
 
 
+class PrecisePointwise(Pointwise):
+    """A 1×1 convolution in float32 whatever autocast says: half precision near 1 is spaced half an 8-bit level."""
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        with torch.autocast(x_BChw.device.type, enabled=False):
+            return super().forward(x_BChw.float())
+
+
 class Block(nn.Module):
     """Two residual branches: x + 1×1(dw3×3(leaky(1×1(x)))), then x + 1×1(leaky(1×1→2C(x))).
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancodec.networks.blocks import QualityBias, shuffle
-from gancodec.networks.config import CONTEXT_STEPS, ModelConfig
+from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
 
 STEPS_PER_UNIT = 32
 """Activations are multiples of 1/32: uint8 holds 0 … 7.97, the int8 inputs hold ±3.97."""
@@ -81,7 +81,7 @@ class RoundedConv(nn.Conv2d):
 class IndexStep(nn.Module):
     """One context step: squashed known symbols and hyper features to log σ₀ of all channels (the caller masks)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         width = config.index_width
         self.input = RoundedConv(config.latent_channels + width, width)
@@ -104,7 +104,7 @@ class IndexStep(nn.Module):
 class IndexNetwork(nn.Module):
     """q_z, and q as far as it is known, to log σ₀ in the un-gained domain."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         width = config.index_width
         self.rounding = False

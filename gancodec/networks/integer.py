@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gancodec.errors import WrongModelError
 from gancodec.networks.blocks import shuffle
-from gancodec.networks.config import CONTEXT_STEPS, ModelConfig
+from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
 from gancodec.networks.index import (
     ACTIVATION_MAX,
     INPUT_MAX,
@@ -141,7 +141,7 @@ class IntegerLayer(nn.Module):
 class IntegerStep(nn.Module):
     """One context step: the four layers of ``index.IndexStep``."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         width = config.index_width
         self.input = IntegerLayer(config.latent_channels + width, width, anchors=config.anchors)
@@ -170,7 +170,7 @@ class IntegerIndex(nn.Module):
     squash_latent: Tensor
     offset: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         width, latent = config.index_width, config.latent_channels
         # Look-up tables hold the squashed value of −127 … 127 (farther ones count as ±127).

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from gancodec.networks.blocks import Block, Pointwise, leaky, shuffle
-from gancodec.networks.config import CONTEXT_STEPS, ModelConfig
+from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
 
 
 class MeansStep(nn.Module):
     """One context step: known values and hyper features to μ₀ of all channels (the caller masks)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         self.input = Pointwise(config.latent_channels + config.means_width, config.means_width)
         self.block = Block(config.means_width)
@@ -34,7 +34,7 @@ class MeansStep(nn.Module):
 class MeansNetwork(nn.Module):
     """ẑ, and ŷ/g as far as it is known, to μ₀ in the un-gained domain.  Everything here is inside the model id."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         width = config.means_width
         self.hyper_input = Pointwise(config.hyper_channels, width)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gancodec.networks.blocks import anchor_weights
-from gancodec.networks.config import CONTEXT_STEPS, ModelConfig
+from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
 from gancodec.networks.exactness import exact_arithmetic
 from gancodec.networks.integer import FRACTION, IntegerIndex
 from gancodec.networks.means import MeansNetwork
@@ -76,7 +76,7 @@ class Prior(nn.Module):
     log_gain: Tensor
     medians: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         self.config = config
         self.band_positions = BAND_POSITIONS

@@ -1,9 +1,9 @@
-"""The whole state of a run in one safetensors file: nothing is pickled, a killed run loses minutes at most."""
+"""The whole state of a stage in one safetensors file: nothing is pickled, a killed run loses minutes at most."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,70 +19,105 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
-    """Where a run stands; ``seconds`` of training so far, over all its interruptions."""
+    """Where a stage stands; ``seconds`` of training so far, over all its interruptions."""
 
     step: int = 0
     seconds: float = 0.0
     megapixels: float = 0.0
+    skipped: int = 0
+    """Updates left out because their gradients were not finite."""
+    finished: bool = False
+    warned: tuple[str, ...] = ()
+    """Names of the warnings that were given; each is given once."""
 
 
 def save_checkpoint(
     path: Path,
     *,
-    model: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    networks: dict[str, nn.Module],
+    optimisers: dict[str, torch.optim.Optimizer],
     progress: Progress,
     configuration: dict[str, Any],
 ) -> None:
-    """Write model, its moving average, the optimiser's moments and the progress; atomically."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            for key, value in optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser.{key}.{names[id(parameter)]}"] = torch.as_tensor(value)
-    state = {"step": progress.step, "seconds": progress.seconds, "megapixels": progress.megapixels}
-    metadata = {"progress": json.dumps(state), "configuration": json.dumps(configuration, sort_keys=True)}
-    partial = path.with_suffix(".partial")
+    """Write all networks, the moments of their optimisers and the progress; atomically."""
+    tensors: dict[str, Tensor] = {}
+    for network, module in networks.items():
+        tensors |= {f"{network}.{name}": value for name, value in module.state_dict().items()}
+        if network not in optimisers:
+            continue
+        names = {id(parameter): name for name, parameter in module.named_parameters()}
+        for parameter, state in optimisers[network].state.items():
+            for key in MOMENTS:
+                if key in state:
+                    tensors[f"optimiser.{network}.{key}.{names[id(parameter)]}"] = torch.as_tensor(state[key])
+    metadata = {
+        "progress": json.dumps(asdict(progress)),
+        "configuration": json.dumps(configuration, sort_keys=True),
+    }
+    partial = path.with_name(f".{path.name}.partial")
     save_file({name: value.detach().contiguous() for name, value in tensors.items()}, partial, metadata)
     partial.replace(path)
+
+
+def read_progress(path: Path) -> tuple[Progress, dict[str, Any]]:
+    """Progress and configuration of a checkpoint.  Raises WrongModelError for a file that is not one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        values = json.loads(metadata["progress"])
+        progress = Progress(**(values | {"warned": tuple(values.get("warned", ()))}))
+        return progress, json.loads(metadata["configuration"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as exc:
+        raise WrongModelError(
+            f"{path} is not a training checkpoint: {exc}", hint="codecs cannot be resumed, only checkpoints"
+        ) from exc
 
 
 def load_checkpoint(
     path: Path,
     *,
-    model: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    networks: dict[str, nn.Module],
+    optimisers: dict[str, torch.optim.Optimizer],
     configuration: dict[str, Any],
 ) -> Progress:
     """Restore what ``save_checkpoint`` wrote.
 
     Raises WrongModelError for a file that is not a checkpoint, ConfigError when the configuration differs.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as exc:
-        raise WrongModelError(f"{path} is not a checkpoint: {exc}") from exc
-    if "progress" not in metadata:
-        raise WrongModelError(f"{path} is not a checkpoint", hint="codecs cannot be resumed, only checkpoints")
-    stored = json.loads(metadata["configuration"])
+    progress, stored = read_progress(path)
+    configuration = json.loads(json.dumps(configuration))  # tuples become lists, as in the file
     changed = sorted(key for key in stored.keys() | configuration.keys() if stored.get(key) != configuration.get(key))
     if changed:
-        raise ConfigError(f"{path} was made with another {', '.join(changed)}", hint="resume with the same options")
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    average.load_state_dict({k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")})
-    for name, parameter in model.named_parameters():
-        moments = {key: tensors.get(f"optimiser.{key}.{name}") for key in MOMENTS}
-        # A parameter without any was never stepped; the fused optimiser wants even the step count on the device.
-        if any(value is not None for value in moments.values()):
-            if any(value is None for value in moments.values()):
-                raise WrongModelError(f"{path} lacks moments of {name}", hint="start anew, the file is damaged")
-            optimiser.state[parameter] = {
-                key: value.to(parameter.device) for key, value in moments.items() if value is not None
-            }
-    return Progress(**json.loads(metadata["progress"]))
+        seen = ", ".join(f"{key} {stored.get(key)!r}, now {configuration.get(key)!r}" for key in changed[:4])
+        raise ConfigError(
+            f"{path} was made with another configuration: {seen}",
+            hint="resume with the options of before, or start anew with another --out",
+        )
+    with safe_open(path, framework="pt") as file:
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+    try:
+        for network, module in networks.items():
+            prefix = f"{network}."
+            mine = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(mine)
+    except RuntimeError as exc:
+        raise WrongModelError(f"{path} does not hold this model: {exc}", hint="start anew") from exc
+    for network, optimiser in optimisers.items():
+        for name, parameter in networks[network].named_parameters():
+            moments = {key: tensors.get(f"optimiser.{network}.{key}.{name}") for key in MOMENTS}
+            # A parameter without any was never stepped; the fused optimiser wants even the step count on the device.
+            if any(value is not None for value in moments.values()):
+                if any(value is None for value in moments.values()):
+                    raise WrongModelError(f"{path} lacks moments of {name}", hint="start anew, the file is damaged")
+                optimiser.state[parameter] = {
+                    key: _laid_out(value, parameter) for key, value in moments.items() if value is not None
+                }
+    return progress
+
+
+def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """On the parameter's device and, for moments, in its memory format: the fused optimiser walks both in memory order,
+    and would give a channels_last filter the moments of other weights."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter).copy_(value)

@@ -4,7 +4,8 @@
 2. Against a float network that may see ŷ as well as the symbols, which no exact decoder could use: both are trained on
    for the same minutes, from the same weights, with everything else frozen.
 
-Rates are those of normal distributions on rounded symbols; the files' tables are fitted later and gain alike for both.
+Rates are those of logistic distributions on rounded symbols; the files' tables are fitted later and gain alike for
+both.
 """
 
 from __future__ import annotations
@@ -19,14 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gancodec.networks.blocks import anchor_weights
-from gancodec.networks.config import CONTEXT_STEPS
 from gancodec.networks.index import IndexNetwork, IndexStep, RoundedConv, squash_latent
 from gancodec.networks.integer import FRACTION, LOG_SCALE_STEP, IntegerIndex
-from gancodec.networks.photo import SCALE_MIN, PhotoModel, gaussian_bits
-from gancodec.networks.steps import step_masks
+from gancodec.networks.photo import SCALE_MIN, PhotoModel, logistic_bits
 from gancodec.training.data import CropStream, Photos
-from gancodec.training.trainer import to_patches
+from gancodec.training.stage import to_patches
 
 LEARNING_RATE = 5e-4
 
@@ -47,24 +45,12 @@ class Coded:
 @torch.no_grad()
 def code(model: PhotoModel, patches_BChw: Tensor, quality_B: Tensor) -> Coded:
     """Run encoder and means; symbols do not depend on the index network."""
-    weights = anchor_weights(quality_B, model.config.anchors)
-    gain = model.gains(weights)
-    y0 = model.encoder(patches_BChw, weights)
-    medians = model.factorised.medians().view(1, -1, 1, 1)
-    symbols_z = (model.hyper_encoder(y0, weights) - medians).round()
-    hyper = model.means.hyper(symbols_z + medians)
-    masks = step_masks(y0.shape[1], y0.shape[2], y0.shape[3], y0.device).to(y0.dtype)
-    symbols, known = torch.zeros_like(y0), torch.zeros_like(y0)
-    symbols_before, known_before = [], []
-    for step in range(CONTEXT_STEPS):
-        symbols_before.append(symbols)
-        known_before.append(known)
-        mean0 = model.means.step(step, known, hyper) * masks[step]
-        coded = (y0 * gain - gain * mean0).round() * masks[step]
-        symbols, known = symbols + coded, known + mean0 + coded / gain
+    latent = model.latent(patches_BChw, quality_B)
+    before = [latent.masks_SMhw[:step].sum(0) for step in range(len(latent.masks_SMhw))]
     return Coded(
-        weights_BA=weights, gain_BM11=gain, symbols_z=symbols_z, masks=masks,
-        symbols_before=symbols_before, known_before=known_before, symbols=symbols,
+        weights_BA=latent.anchor_weights_BA, gain_BM11=latent.log_gain_BM11.exp(), symbols_z=latent.symbols_z,
+        masks=latent.masks_SMhw, symbols_before=[latent.symbols_BMhw * mask for mask in before],
+        known_before=[latent.known_BMhw * mask for mask in before], symbols=latent.symbols_BMhw,
     )  # fmt: skip
 
 
@@ -125,7 +111,7 @@ def integer_log_scale(index: IntegerIndex, coded: Coded, quality: float) -> Tens
 
 
 def bits(scale: Tensor, coded: Coded) -> Tensor:
-    return gaussian_bits(coded.symbols, scale + coded.gain_BM11.log()).sum()
+    return logistic_bits(coded.symbols, scale + coded.gain_BM11.log()).sum()
 
 
 def train_on(
@@ -146,7 +132,7 @@ def train_on(
             quality = torch.from_numpy(np.random.default_rng((seed, steps)).uniform(0, 100, 4)).float().to(device)
             coded = code(model, to_patches(pixels, device), quality)
             scale = log_scale(candidate, coded)
-            per_picture = gaussian_bits(coded.symbols, scale + coded.gain_BM11.log()).flatten(1).sum(1)
+            per_picture = logistic_bits(coded.symbols, scale + coded.gain_BM11.log()).flatten(1).sum(1)
             loss = (per_picture / 256**2 * 400 ** (-0.3 * quality / 100)).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -8,16 +8,11 @@ import torch
 from torch import Tensor
 
 from gancodec.networks.photo import Forward
+from gancodec.networks.quality import lambda_r, published_lambda
+from gancodec.training.config import TrainConfig
 
-LAMBDA_R_MAX = 1.64
-LAMBDA_R_RATIO = 400.0
 BALANCE_REFERENCE = 0.018
 BALANCE_POWER = 0.3
-
-
-def lambda_r(quality_B: Tensor) -> Tensor:
-    """Price of a bit per pixel: lambda_R(q) = 1.64 · 400^(−q/100) (DESIGN §1)."""
-    return LAMBDA_R_MAX * LAMBDA_R_RATIO ** (-quality_B / 100)
 
 
 class RateDistortion(NamedTuple):
@@ -29,20 +24,23 @@ class RateDistortion(NamedTuple):
 
 
 def rate_distortion(
-    output: Forward, patches_BChw: Tensor, quality_B: Tensor, *, lambda_x: float, lambda_rate: float
+    output: Forward, patches_BChw: Tensor, quality_B: Tensor, config: TrainConfig
 ) -> RateDistortion:
-    """L = mean over pictures of (lambda_R·bpp + lambda_X·MSE) / lambda_R · (lambda/0.018)^−0.3.
+    """L = mean over pictures of (lambda_R·bpp + lambda_X·D) / lambda_R · (lambda/0.018)^−0.3.
 
     The last factor lets every quality count about alike; lambda = 4·lambda_X / (65025·lambda_R) is the literature's.
-    patches: [B, 192, H/8, W/8] in [−1, 1]; quality: [B].  ``lambda_rate`` scales lambda_R at every quality.
+    patches: [B, 192, H/8, W/8] in [−1, 1]; quality: [B].  ``config.lambda_r`` scales lambda_R at every quality;
+    D is the MSE, or the mean absolute error with ``config.distortion`` = l1.
     """
     pixels = patches_BChw[0].numel() / 3
     bpp_z = output.bits_z_B / pixels
     bpp = output.bits_y_B / pixels + bpp_z
-    mse = (output.patches_BChw - patches_BChw).square().flatten(1).mean(1)
-    price = lambda_rate * lambda_r(quality_B)
-    balance = (4 * lambda_x / (65025 * price) / BALANCE_REFERENCE) ** -BALANCE_POWER
-    loss = (bpp + lambda_x / price * mse) * balance
+    error = (output.patches_BChw - patches_BChw).flatten(1)
+    mse = error.square().mean(1)
+    cost = mse if config.distortion == "mse" else error.abs().mean(1)
+    price = config.lambda_r * lambda_r(quality_B)
+    balance = (published_lambda(price, config.lambda_x) / BALANCE_REFERENCE) ** -BALANCE_POWER
+    loss = (bpp + config.lambda_x / price * cost) * balance
     return RateDistortion(loss.mean(), bpp.mean().detach(), bpp_z.mean().detach(), mse.mean().detach())
 
 

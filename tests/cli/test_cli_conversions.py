@@ -53,7 +53,7 @@ def test_other_sizes_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "option", "value"),
     [
-        ([], "quality", 60.0),
+        ([], "quality", None),  # the codec's own default
         (["-q", "0"], "quality", 0.0),
         (["--quality", "33.5"], "quality", 33.5),
         (["--target-bpp", "0.2"], "target_bpp", 0.2),

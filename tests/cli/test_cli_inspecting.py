@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def test_info_says_what_is_in_a_file(run: Any, gnc: Save, known: Any) -> None:
     assert [chunk["type"] for chunk in row["chunks"]] == ["ALPH", "EXIF"]
     # 28 bytes of header; a chunk has 4 of type, 1 or 2 of length and 4 of checksum around its data
     assert sum(chunk["bytes"] for chunk in row["chunks"]) == pytest.approx(size - 28 - 18 - row["payload_bytes"], abs=3)
+
+
+def test_info_of_a_codec_with_one_rate_needs_no_torch() -> None:
+    golden = ROOT / "tests" / "golden"
+    code = "import sys; from gancodec.cli.main import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "info", str(golden / "extreme-70x90-uniform.gnc")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "GANCODEC_CODECS": str(golden)}
+    texts = [
+        subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=True).stdout
+        for options in ([], ["--json"])
+    ]
+    for part in ("quality   one rate only", "(tiny-extreme)", "uniform tables"):
+        assert part in texts[0]
+    row = json.loads(texts[1])
+    assert (row["quality"], row["model"], row["codec"]) == (None, "tiny-extreme", "extreme")
 
 
 def test_info_says_when_metadata_is_damaged_and_which_model_is_unknown(run: Any, gnc: Save, known: Any) -> None:

@@ -1,10 +1,12 @@
-"""Make the golden files anew: ``python -m tests.golden.make_golden``, only when the format changes on purpose.
+"""Make golden files anew: ``python -m tests.golden.make_golden tiny`` or ``… tiny-extreme``, the codec whose files are
+to be made; only when the format changes on purpose.
 
 Old ones must decode for ever: a change here is a change of the format and belongs in CHANGELOG.md.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 
 from gancodec.codec import Codec
 from gancodec.picture import Metadata, Picture, from_pillow, to_pillow
-from tests.tiny import made_picture, make_tiny_weights
+from tests.tiny import made_picture, make_tiny_extreme_weights, make_tiny_weights
 
 HERE = Path(__file__).parent
 METADATA = Metadata(icc=None, exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0", xmp=b"<x:xmpmeta/>")
@@ -40,15 +42,32 @@ def pictures() -> dict[str, tuple[Picture, float]]:
     }  # fmt: skip
 
 
-def main() -> None:
-    make_tiny_weights(HERE / "tiny.safetensors")
-    codec = Codec.load(HERE / "tiny.safetensors", "cpu")
-    for name, (picture, quality) in pictures().items():
-        data = codec.compress(picture, quality=quality)
-        (HERE / f"{name}.gnc").write_bytes(data)
-        to_pillow(codec.decompress_picture(data)).save(HERE / f"{name}.png")
-        print(f"{name}: {len(data)} bytes")
+def extreme_pictures() -> dict[str, tuple[Picture, None]]:
+    """Each golden file's picture: one whose learned tables are shorter, and one with uniform tables."""
+    ramp = np.linspace(40, 200, 200)[:, None] + np.linspace(0, 40, 136)
+    smooth = np.stack([ramp, ramp + 10, ramp - 20], 2).astype(np.uint8)
+    colours = np.random.default_rng(9).integers(0, 2, (12, 10, 3)) * 255
+    blocks = colours.repeat(8, 0).repeat(8, 1)[:90, :70].astype(np.uint8)
+    return {
+        "extreme-136x200": (from_pillow(Image.fromarray(smooth)), None),
+        "extreme-70x90-uniform": (from_pillow(Image.fromarray(blocks)), None),
+    }
+
+
+MAKERS = {"tiny": (make_tiny_weights, pictures), "tiny-extreme": (make_tiny_extreme_weights, extreme_pictures)}
+
+
+def main(names: list[str]) -> None:
+    for codec_name in names:
+        make_weights, make_pictures = MAKERS[codec_name]
+        make_weights(HERE / f"{codec_name}.safetensors")
+        codec = Codec.load(HERE / f"{codec_name}.safetensors", "cpu")
+        for name, (picture, quality) in make_pictures().items():
+            data = codec.compress(picture, quality=quality)
+            (HERE / f"{name}.gnc").write_bytes(data)
+            to_pillow(codec.decompress_picture(data)).save(HERE / f"{name}.png")
+            print(f"{name}: {len(data)} bytes")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -2,7 +2,8 @@
 
 Plain Python and int64 numpy: no torch, no constriction, nothing of gancodec.  It is here to be read beside the
 specification, whose sections the § numbers name, and to disagree with gancodec where one of the two is wrong.  Chunks
-behind the payload are not looked at.  Axes: A anchors, M latent channels, h w latent rows and columns, u v those of z.
+behind the payload are not looked at.  Axes: A anchors, M latent channels, h w latent rows and columns, u v those of z,
+C channels of ``extreme``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class File:
     height: int
     model_id: bytes
     quality: int
+    uniform: bool
     symbol_crc: int
     payload: bytes
 
@@ -76,14 +78,15 @@ def read_file(data: bytes) -> File:
     flags = data[5]
     if not (1 <= width <= 1 << 31 and 1 <= height <= 1 << 31 and quality <= QUALITY_MAX):
         raise Refused("a field of the header is out of range")
-    if bool(flags & 4) != bool(flags & 1) or flags & 16:
-        raise Refused("the flags contradict each other or the model")
+    if bool(flags & 4) != bool(flags & 1):
+        raise Refused("the flags contradict each other")
     payload = data[at + 10 : at + 10 + size]
     if len(payload) != size or zlib.crc32(payload) != payload_crc:
         raise Refused("the payload is damaged")
     return File(
-        width=width, height=height, model_id=model_id, quality=quality, symbol_crc=symbol_crc, payload=payload
-    )
+        width=width, height=height, model_id=model_id, quality=quality, uniform=bool(flags & 16),
+        symbol_crc=symbol_crc, payload=payload,
+    )  # fmt: skip
 
 
 # §5 Weights and §6 quality
@@ -294,6 +297,8 @@ def decode(data: bytes, weights: Weights) -> Symbols:
     file = read_file(data)
     if file.model_id != weights.model_id:
         raise Refused("the file needs another model")
+    if file.uniform:
+        raise Refused("this codec has no uniform tables")
     u, v = -(-file.height // 64), -(-file.width // 64)
     coder = RangeDecoder(file.payload)
     hyper, latent = Tables(weights, "hyper"), Tables(weights, "latent")
@@ -315,5 +320,44 @@ def decode(data: bytes, weights: Weights) -> Symbols:
     coder.finish()
     symbols = Symbols(z_Cuv=z_Cuv, y_Mhw=y_Mhw, tables_Mhw=tables_Mhw)
     if symbols.crc != file.symbol_crc:
+        raise Refused("the symbols are not those that were written")
+    return symbols
+
+
+# §13 The codec ``extreme``
+
+UNIFORM = [0, 3_355_443, 6_710_886, 10_066_329, 13_421_772, 1 << 24]
+
+
+def decode_extreme(data: bytes, weights: Weights) -> Ints:
+    """The symbols of a file of ``extreme``: [C, h, w], −2 … 2.  Raises Refused."""
+    file = read_file(data)
+    if file.model_id != weights.model_id:
+        raise Refused("the file needs another model")
+    channels, rows, columns = weights.config["symbol_channels"], -(-file.height // 16), -(-file.width // 16)
+    places = [(m, r, c) for m in range(channels) for r in range(rows) for c in range(columns)]
+    coder = RangeDecoder(file.payload)
+    symbols = np.zeros((channels, rows, columns), np.int64)
+    if file.uniform:
+        for place in places:
+            symbols[place] = coder.decode(UNIFORM) - 2
+    else:
+        tables = Tables(weights, "latent")
+        first = [place for place in places if (place[1] + place[2]) % 2 == 0]
+        for place, symbol in zip(first, tables.read_group(coder, [m for m, _, _ in first]), strict=True):
+            symbols[place] = symbol
+        padded = np.pad(symbols, ((0, 0), (1, 1), (1, 1)))
+        second = [place for place in places if (place[1] + place[2]) % 2 == 1]
+        numbers = []
+        for m, r, c in second:
+            plane = padded[m]
+            around = int(plane[r, c + 1] + plane[r + 2, c + 1] + plane[r + 1, c] + plane[r + 1, c + 2])
+            numbers.append(channels + 11 * m + min(max(around, -5), 5) + 5)
+        for place, symbol in zip(second, tables.read_group(coder, numbers), strict=True):
+            symbols[place] = symbol
+        if np.abs(symbols).max() > 2:
+            raise Refused("a symbol is an escape")
+    coder.finish()
+    if zlib.crc32(symbols.astype("<i2").tobytes()) != file.symbol_crc:
         raise Refused("the symbols are not those that were written")
     return symbols

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,19 +11,21 @@ import constriction
 import numpy as np
 import pytest
 import torch
-from decoder import RangeDecoder, Refused, Symbols, Tables, Weights, decode, interpolate
+from decoder import RangeDecoder, Refused, Symbols, Tables, Weights, decode, decode_extreme, interpolate
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from gancodec.container import ColourMode, read_header, write_container
 from gancodec.entropy import CodingTables, FrequencyTables, SymbolDecoder
 from gancodec.errors import CorruptError
 from gancodec.networks import integer
-from gancodec.pipeline import Pipeline, Stream
+from gancodec.pipeline import ExtremePipeline, PhotoPipeline, Stream
 from gancodec.registry import read_entry
-from gancodec.weights import PhotoWeights, load_weights, save_weights
+from gancodec.weights import ExtremeWeights, PhotoWeights, load_weights, save_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FILES = sorted(GOLDEN.glob("*.gnc"))
+EXTREME_FILES = sorted(GOLDEN.glob("extreme-*.gnc"))
+FILES = sorted(set(GOLDEN.glob("*.gnc")) - set(EXTREME_FILES))
 CPU = torch.device("cpu")
 
 
@@ -66,6 +70,57 @@ def test_a_cut_or_changed_golden_file_is_refused(tiny: Weights) -> None:
                 decode(bytes(changed), tiny)
 
 
+# The codec extreme
+
+
+@pytest.fixture(scope="module")
+def extreme() -> tuple[ExtremePipeline, Weights]:
+    """The golden files' codec of this family, and what the second decoder knows of it."""
+    path = GOLDEN / "tiny-extreme.safetensors"
+    weights = load_weights(read_entry(path), CPU)
+    assert isinstance(weights, ExtremeWeights)
+    return ExtremePipeline(weights, CPU), Weights(path)
+
+
+@pytest.mark.parametrize("path", EXTREME_FILES, ids=lambda path: path.stem)
+def test_a_golden_file_of_extreme_holds_the_symbols_that_its_header_promises(
+    path: Path, extreme: tuple[ExtremePipeline, Weights]
+) -> None:
+    data = path.read_bytes()
+    header = read_header(data)
+    assert header.uniform_tables == path.stem.endswith("-uniform")
+    assert zlib.crc32(decode_extreme(data, extreme[1]).astype("<i2").tobytes()) == header.symbol_crc
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.8, 4.0])  # the last one makes uniform tables the shorter ones
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (16, 16), (17, 15), (211, 97)])
+def test_arbitrary_symbols_of_extreme_come_back(
+    spread: float, width: int, height: int, extreme: tuple[ExtremePipeline, Weights]
+) -> None:
+    pipeline, reference = extreme
+    rng = np.random.default_rng(width)
+    shape = (pipeline.weights.config.symbol_channels, -(-height // 16), -(-width // 16))
+    symbols = (rng.normal(size=shape) * spread).round().clip(-2, 2).astype(np.int16)
+    coded = pipeline.encode_symbols(symbols)
+    data = write_container(
+        mode=ColourMode.RGB, width=width, height=height, model_id=reference.model_id, quality=0,
+        uniform_tables=coded.uniform_tables, payload=coded.payload, symbol_crc=coded.symbol_crc,
+    )  # fmt: skip
+    np.testing.assert_array_equal(decode_extreme(data, reference), symbols)
+
+
+def test_the_digest_of_the_encoder_is_the_one_that_the_specification_computes() -> None:
+    with safe_open(GOLDEN / "tiny-extreme.safetensors", framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    digest = hashlib.sha256()
+    for name, value in tensors.items():
+        if name.startswith("analysis."):
+            digest.update(f"{name} torch.{value.dtype} {value.shape}\n".encode() + value.tobytes())
+    assert tensors["prior.encoder_digest"].astype("<i4").tobytes() == digest.digest()[:16]
+    weights = Weights(GOLDEN / "tiny-extreme.safetensors")
+    assert weights.model_id == read_entry(GOLDEN / "tiny-extreme.safetensors").model_id
+
+
 # Files that no encoder would choose: every table, escapes of every length, silent tables.
 
 
@@ -103,7 +158,7 @@ def write(
     z = heavy_tailed(rng, (1, weights.config.hyper_channels, u, v), 4).round().clip(-32_767, 32_767).astype(np.int16)
     y = heavy_tailed(rng, (1, weights.config.latent_channels, 4 * u, 4 * v), 3).astype(np.float32)
     with torch.inference_mode():
-        coded = Pipeline(weights, CPU).encode(torch.from_numpy(y), torch.from_numpy(z), quality)
+        coded = PhotoPipeline(weights, CPU).encode_latent(torch.from_numpy(y), torch.from_numpy(z), quality)
     return write_container(
         mode=ColourMode.RGB, width=width, height=height, model_id=model_id, quality=quality / 256,
         uniform_tables=False, payload=coded.payload, symbol_crc=coded.symbol_crc,
@@ -126,7 +181,7 @@ def test_arbitrary_symbols_come_back(codec: tuple[PhotoWeights, Weights], seed: 
         quality_256=quality,
         symbol_crc=header.symbol_crc,
     )
-    state = Pipeline(weights, CPU).decode([stream])
+    state = PhotoPipeline(weights, CPU).decode([stream])
     np.testing.assert_array_equal(seen.z_Cuv, state.symbols_z_BCuv[0].numpy())
     np.testing.assert_array_equal(seen.y_Mhw, state.symbols_BMhw[0].numpy())
 

@@ -1,7 +1,7 @@
 """A trained model to a codec: weights rounded to fp16, the index network to integers, tables fitted to real symbols.
 
 Fitting the tables after training removes the model's mismatch for nothing (DESIGN §4.5): each of the 64 holds the
-distribution of the symbols that were really coded with its number, not that of a normal.
+distribution of the symbols that were really coded with its number.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from gancodec.networks.factorised import FactorisedPrior
 from gancodec.networks.integer import FRACTION, TABLES, table_scale
 from gancodec.networks.photo import PhotoModel
 from gancodec.networks.prior import Prior
-from gancodec.pipeline import Pipeline
+from gancodec.pipeline import PhotoPipeline
+from gancodec.training.stage import to_patches
 from gancodec.weights import Analysis, PhotoWeights, Synthesis
 
 RANGE_SIGMAS = 5
@@ -32,8 +34,46 @@ SILENT_SHARE = 2e-4
 """Tables with a smaller share of symbols other than 0 are not coded: one costs more bits than it is worth."""
 
 
+COMPARED_QUALITIES = (10.0, 50.0, 90.0)
+
+
+def export_photo(model: PhotoModel, pictures: Sequence[NDArray[np.uint8]]) -> PhotoWeights:
+    """A codec of ``model``, its tables fitted to ``pictures`` (uint8 [H, W, 3]) at qualities spread over 0..100."""
+    weights = assemble(model)
+    with torch.inference_mode():
+        fit_tables(weights, pictures, [100 * (place + 0.5) / len(pictures) for place in range(len(pictures))])
+    return weights
+
+
+def export_realism(base: PhotoWeights, realism: Synthesis) -> PhotoWeights:
+    """``base`` with a realism generator: the same files, the same model id."""
+    rounded = Synthesis(base.config).requires_grad_(False).eval()
+    _copy_half(rounded.generator, realism.generator)
+    rounded.gains.load_state_dict({name: value.float().cpu() for name, value in realism.gains.state_dict().items()})
+    return replace(base, realism=rounded)
+
+
+@torch.inference_mode()
+def file_against_estimate(
+    weights: PhotoWeights, model: PhotoModel, pictures: Sequence[NDArray[np.uint8]]
+) -> tuple[float, float]:
+    """Bits of real payloads, and the rate that training goes by, summed over ``pictures`` and COMPARED_QUALITIES.
+
+    pictures: uint8 [H, W, 3], sides multiples of 64.
+    """
+    pipeline = PhotoPipeline(weights, torch.device("cpu"))
+    device = next(model.parameters()).device
+    file_bits = estimated = 0.0
+    for picture in pictures:
+        for quality in COMPARED_QUALITIES:
+            file_bits += 8 * len(pipeline.encode(picture, round(quality * FRACTION)).payload)
+            output = model(to_patches(picture[None], device), torch.tensor([quality], device=device))
+            estimated += float(output.bits_y_B + output.bits_z_B)
+    return file_bits, estimated
+
+
 def assemble(model: PhotoModel) -> PhotoWeights:
-    """The networks of ``model``, rounded as they will be stored, with the tables of normal distributions."""
+    """The networks of ``model``, rounded as they will be stored, with the tables of logistic distributions."""
     config = model.config
     analysis, prior, fidelity = Analysis(config), Prior(config), Synthesis(config)
     _copy_half(analysis.encoder, model.encoder)
@@ -53,7 +93,7 @@ def assemble(model: PhotoModel) -> PhotoWeights:
         prior=prior,
         fidelity=fidelity,
         realism=None,
-        latent_tables=FrequencyTables.from_weights([normal_weights(table_scale(table)) for table in range(TABLES)]),
+        latent_tables=FrequencyTables.from_weights([logistic_weights(table_scale(table)) for table in range(TABLES)]),
         hyper_tables=FrequencyTables.from_weights(list(hyper_weights(model.factorised, prior.medians))),
     )
 
@@ -62,11 +102,15 @@ def _copy_half(target: nn.Module, source: nn.Module) -> None:
     target.load_state_dict({name: value.half().float().cpu() for name, value in source.state_dict().items()})
 
 
-def normal_weights(scale: float) -> NDArray[np.float64]:
-    """A zero-mean normal on −R … R, R = ⌈5σ⌉, and its two tails as the escape."""
+def logistic_weights(scale: float) -> NDArray[np.float64]:
+    """A zero-mean logistic of standard deviation σ on −R … R, R = ⌈5σ⌉, and its two tails as the escape."""
     limit = max(1, math.ceil(RANGE_SIGMAS * scale))
-    edges = [0.5 * math.erfc(-(edge - 0.5) / scale * math.sqrt(0.5)) for edge in range(-limit, limit + 2)]
-    return np.append(np.diff(edges), max(2 * edges[0], 1e-12))
+    slope = math.pi / (math.sqrt(3) * scale)
+    half = np.arange(-limit, 1, dtype=np.float64)
+    # S(a) − S(b) on the negative side only, where it does not cancel; the other side is its mirror.
+    upper, lower = np.exp(-np.logaddexp(0, -(half + 0.5) * slope)), np.exp(-np.logaddexp(0, -(half - 0.5) * slope))
+    left = upper - lower
+    return np.concatenate([left, left[-2::-1], [max(2 * lower[0], 1e-12)]])
 
 
 @torch.no_grad()
@@ -79,7 +123,7 @@ def hyper_weights(factorised: FactorisedPrior, medians_C: Tensor) -> NDArray[np.
 
 
 def count_symbols(
-    pipeline: Pipeline, pictures: Sequence[NDArray[np.uint8]], qualities: Sequence[float]
+    pipeline: PhotoPipeline, pictures: Sequence[NDArray[np.uint8]], qualities: Sequence[float]
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
     """How often each entry of each table is really coded: for the latent's tables and the hyper-latent's."""
     weights = pipeline.weights
@@ -122,19 +166,19 @@ def fit_tables(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]], qua
     device = next(weights.analysis.parameters()).device
     hyper_model = [weights.hyper_tables.frequencies(channel) for channel in range(weights.config.hyper_channels)]
     for last in (False, True):
-        latent, hyper = count_symbols(Pipeline(weights, device), pictures, qualities)
+        latent, hyper = count_symbols(PhotoPipeline(weights, device), pictures, qualities)
         fitted = []
         silent = weights.latent_tables.silent_T.copy()
         for table, count in enumerate(latent):
             count[:-1] = (count[:-1] + count[-2::-1]) / 2
             total = count.sum()
             if not last:
-                # One more symbol, from the normal distribution, judges the tables that never occur.
+                # One more symbol, from the model's distribution, judges the tables that never occur.
                 middle = (len(count) - 2) // 2
-                normal = normal_weights(table_scale(table))
-                other = total - count[middle] + 1 - normal[middle]
+                assumed = logistic_weights(table_scale(table))
+                other = total - count[middle] + 1 - assumed[middle]
                 silent[table] = other / (total + 1) < SILENT_SHARE
-            fitted.append(count + SMOOTHING * normal_weights(table_scale(table)))
+            fitted.append(count + SMOOTHING * logistic_weights(table_scale(table)))
         weights.latent_tables = FrequencyTables.from_weights(fitted, silent)
         weights.hyper_tables = FrequencyTables.from_weights(
             [count + SMOOTHING * prior / prior.sum() for count, prior in zip(hyper, hyper_model, strict=True)]

@@ -1,0 +1,130 @@
+"""How a codec is trained: one frozen dataclass a stage, filled from the preset of its codec.
+
+The presets (``gancodec/presets/*.toml``) hold every default; here is what the values mean.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.resources import files
+from typing import Any, Final
+
+from gancodec.errors import ConfigError
+from gancodec.networks.config import FAMILIES, PIXEL_ALIGN, ModelConfig, config_from_values
+from gancodec.training.losses import ADVERSARIAL, DISTORTIONS, GENERATOR_SCALES
+
+STAGES: Final = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}
+"""The stages of each codec, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """One stage of a run.  ``max_minutes`` and ``minutes_share`` may change on resuming, nothing else."""
+
+    lambda_x: float
+    """Weight of the distortion between pictures in [−1, 1]; larger: better pictures, larger files."""
+    lambda_r: float
+    """Factor on the price of bits lambda_R(q)."""
+    lambda_fm: float
+    """Weight of feature matching, within what ``lambda_adv`` scales."""
+    lambda_adv: float
+    """Scales adversarial and feature-matching terms together; 0 does without discriminators."""
+    lambda_p: float
+    """Weight of the perceptual distance; needs features."""
+    lambda_c: float
+    """Weight of the contrastive margin in the discriminator's features."""
+    adversarial: str
+    """One of losses.ADVERSARIAL."""
+    distortion: str
+    """One of losses.DISTORTIONS."""
+    generator_scales: str
+    """Which scales' verdicts the generator hears: ``all``, or ``full``, the full-size one alone."""
+    crop_px: int
+    """Side of the square training crops, in pixels; a multiple of 64."""
+    batch: int
+    """Crops a step, for each process."""
+    seed: int
+    learning_rate: float
+    """For 1×1 layers, gains and biases that depend on quality."""
+    learning_rate_small: float
+    """For biases and depthwise filters."""
+    learning_rate_shortcut: float
+    """For the linear shortcuts: Adam's step of 1e-3 would be 3 % of a KLT weight (DESIGN §3)."""
+    learning_rate_discriminator: float
+    warmup_steps: int
+    """Steps in which the learning rates rise to their values."""
+    final_share: float
+    """The cosine ends at this share of the learning rates."""
+    clip: float
+    """Largest norm of all gradients together."""
+    average_decay: float
+    """Of the moving average that becomes the codec."""
+    rounding_from: float
+    """Share of the run after which the index network trains with its weights and activations rounded."""
+    adversarial_from: float
+    """Share of the run after which the discriminators train, where there is something to learn without them."""
+    discriminator_warmup_steps: int
+    """Steps the discriminators train before the generator hears them."""
+    discriminator_widths: tuple[int, ...]
+    """Channels of each discriminator's hidden layers."""
+    discriminator_scales: int
+    """Discriminators, each at half the size of the one before."""
+    minutes_share: float
+    """Of the minutes of a run with several stages."""
+    max_minutes: float
+    """Of training; validating and saving do not count."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.crop_px, int) or self.crop_px < PIXEL_ALIGN or self.crop_px % PIXEL_ALIGN:
+            raise ConfigError(f"crop_px is {self.crop_px}", hint=f"use a multiple of {PIXEL_ALIGN}")
+        for name in ("lambda_x", "lambda_r", "batch", "learning_rate", "warmup_steps", "max_minutes", "clip"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", hint="use a number above 0")
+        for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", hint="use 0 or more; 0 leaves the term out")
+        for name, choices in (
+            ("adversarial", ADVERSARIAL), ("distortion", DISTORTIONS), ("generator_scales", GENERATOR_SCALES)
+        ):  # fmt: skip
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}", hint=f"use one of {', '.join(choices)}")
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change when a run is resumed."""
+        values = asdict(self)
+        del values["max_minutes"], values["minutes_share"]
+        return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """What a codec is trained with: the sizes of its model, and each stage in its order."""
+
+    model: ModelConfig
+    stages: dict[str, TrainConfig]
+
+    def changed(self, model: Mapping[str, Any], training: Mapping[str, Any]) -> Preset:
+        """The preset with some values of model and all stages replaced.  Raises ConfigError for values that do not
+        fit."""
+        return Preset(
+            model=replace(self.model, **model),
+            stages={name: replace(stage, **training) for name, stage in self.stages.items()},
+        )
+
+
+def load_preset(codec: str, *, max_minutes: float = 60.0) -> Preset:
+    """The preset of ``photo`` or ``extreme``.  Raises ConfigError for another name."""
+    if codec not in FAMILIES:
+        raise ConfigError(f"there is no codec {codec!r} to train", hint=f"use one of {', '.join(FAMILIES)}")
+    values = tomllib.loads((files("gancodec") / "presets" / f"{codec}.toml").read_text(encoding="utf-8"))
+    stages = {}
+    for name in STAGES[codec]:
+        given = values["training"] | values["stage"][name] | {"max_minutes": max_minutes}
+        given["discriminator_widths"] = tuple(given["discriminator_widths"])
+        wanted = {field.name for field in fields(TrainConfig)}
+        if given.keys() != wanted:
+            raise ConfigError(f"preset {codec}, stage {name}: {sorted(given.keys() ^ wanted)} missing or unknown")
+        stages[name] = TrainConfig(**given)
+    return Preset(model=config_from_values(values["model"] | {"codec": codec}), stages=stages)

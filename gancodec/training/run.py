@@ -1,0 +1,437 @@
+"""``gancodec train``: from a folder of photos to codecs that can be used at once.
+
+    options + preset ─► configuration ─► for each lambda_X: fidelity ─► realism   (photo)
+                                                            joint                 (extreme)
+                     each stage: checkpoint, log, panel;  at its end: weights, tables fitted, OUT/NAME.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gancodec import __version__
+from gancodec.codec import choose_device
+from gancodec.errors import ConfigError, MissingModelError
+from gancodec.features import load_features
+from gancodec.networks.config import ExtremeConfig, ModelConfig, PhotoConfig
+from gancodec.networks.extreme import ExtremeModel
+from gancodec.networks.features import FeatureNetwork
+from gancodec.networks.klt import initialise_klt, initialise_shortcuts
+from gancodec.networks.photo import PhotoModel
+from gancodec.registry import read_entry, read_metadata, resolve, shipped_models
+from gancodec.training.checkpoint import load_checkpoint, read_progress
+from gancodec.training.config import STAGES, TrainConfig, load_preset
+from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch, sample
+from gancodec.training.diagnostics import Watch
+from gancodec.training.export_extreme import assemble_extreme, fit_extreme_tables
+from gancodec.training.export_photo import export_photo, export_realism, file_against_estimate
+from gancodec.training.fidelity import FidelityStage
+from gancodec.training.generative import ExtremeStage, RealismStage
+from gancodec.training.loop import Interruption, Surroundings, run_stage
+from gancodec.training.stage import Stage
+from gancodec.training.warm_start import extreme_model, photo_model, shift_quality
+from gancodec.training.world import World, device_for, join_world, leave_world
+from gancodec.weights import ExtremeWeights, PhotoWeights, Weights, load_weights, save_weights
+
+KLT_CROPS = 400
+GPU_BATCH = 64
+"""Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
+SQUARE_PX = 384
+SQUARES = 16
+COMPARED = 4
+FITTED_MEGAPIXELS = 30.0
+FITTED_PX = 768
+"""Tables are fitted to so much of the training photos, cut to squares of that side."""
+NOTES = "training"
+"""Key of a weights file's metadata under which its configuration stands."""
+FROM_SCRATCH = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What ``gancodec train`` was asked for."""
+
+    codec: str
+    data: Path
+    out: Path
+    valid: Path | None = None
+    lambda_x: tuple[float, ...] = ()
+    """Several train one codec each, in this order; none takes the preset's."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Sizes that differ from the preset's."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Values of TrainConfig that differ from the preset's."""
+    stage: str = "both"
+    features: str | None = None
+    """``vgg19`` or PATH[:NET]."""
+    init: str | None = None
+    """Name or path of a codec to start from; None takes the shipped one of the same sizes, "none" begins anew."""
+    resume: bool = False
+    max_minutes: float = 60.0
+    """For each codec."""
+    device: str = "auto"
+    name: str | None = None
+    """Of the codec; None takes that of the folder."""
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """One codec that a run made."""
+
+    path: Path
+    name: str
+    model_id: bytes
+    minutes: float
+    megapixels: float
+    finished: bool
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Job:
+    """One codec of a run: its folder, its stages, what it starts from."""
+
+    out: Path
+    name: str
+    model: ModelConfig
+    stages: dict[str, TrainConfig]
+    init: Path | None
+
+
+def train_codecs(request: Request, report: Callable[[str], None]) -> list[Trained]:
+    """Train what was asked for; returns the codecs, the last one unfinished if the run was interrupted.
+
+    Everything that can be refused is refused before anything is written.  Raises ConfigError for options, data and
+    configurations that do not fit, ModelError for weights or features that do not serve.
+    """
+    device = device_for(choose_device(request.device))
+    set_threads()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # training is not what must be exact
+    world = join_world(device)
+    say = report if world.leads else _silent
+    try:
+        jobs = _jobs(request, device)
+        features = load_features(request.features, device) if request.features else None
+        _check(request, jobs, features)
+        crop_px = max(stage.crop_px for job in jobs for stage in job.stages.values())
+        photos = load_photos(request.data, crop_px)
+        say(f"training on {request.data}: {photos.summary()}")
+        if request.valid is None:
+            squares, measured_on = central_squares(photos.pictures, count=SQUARES, side=crop_px), "training photos"
+        else:
+            valid = load_photos(request.valid, crop_px, megapixels=200.0)
+            side = SQUARE_PX if min(min(p.size) for p in valid.pictures[:SQUARES]) >= SQUARE_PX else crop_px
+            squares, measured_on = central_squares(valid.pictures, count=SQUARES, side=side), str(request.valid)
+        world.wait()  # the first process writes what the others look at first
+        done = []
+        with Interruption() as interruption:
+            for job in jobs:
+                runner = _Runner(request, job, photos, squares, measured_on, features, device, world, say, interruption)
+                done.append(runner.go())
+                if not done[-1].finished:
+                    break
+        return done
+    finally:
+        leave_world()
+
+
+def set_threads(threads: int | None = None) -> None:
+    """Use ``threads`` cores (None: all that this process may use, or as many as OMP_NUM_THREADS says).
+
+    Denormal floats cost the CPU a hundredfold, so they become zero.
+    """
+    if threads is not None or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # numpy looks for the smallest denormal once, and warns if there is none any more
+    torch.set_flush_denormal(True)
+
+
+def _silent(_: str) -> None:
+    """The report of all processes but the first."""
+
+
+def _jobs(request: Request, device: torch.device) -> list[_Job]:
+    preset = load_preset(request.codec)
+    training = dict(request.training)
+    if device.type == "cuda":
+        training.setdefault("batch", GPU_BATCH)
+    preset = preset.changed(request.model, training)
+    stages = preset.stages
+    if request.codec == "photo":
+        if request.stage not in ("fidelity", "realism", "both"):
+            raise ConfigError(f"stage is {request.stage!r}", hint="use fidelity, realism or both")
+        if request.stage != "both":
+            stages = {request.stage: stages[request.stage]}
+    elif request.stage != "both":
+        raise ConfigError(f"{request.codec} has one stage", hint="leave --stage out")
+    total = sum(stage.minutes_share for stage in stages.values())
+    stages = {
+        name: replace(stage, max_minutes=request.max_minutes * stage.minutes_share / total)
+        for name, stage in stages.items()
+    }
+    first = next(iter(stages.values()))
+    lambdas = request.lambda_x or (first.lambda_x,)
+    jobs: list[_Job] = []
+    for value in lambdas:
+        out = request.out if len(lambdas) == 1 else request.out / f"lambda-x-{value:g}"
+        name = request.name or request.out.resolve().name
+        name = name if len(lambdas) == 1 else f"{name}-lambda-x-{value:g}"
+        # Every next one starts where its neighbour ended.
+        init = jobs[-1].out / f"{jobs[-1].name}.safetensors" if jobs else _first_init(request, preset.model)
+        changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
+        jobs.append(_Job(out=out, name=name, model=preset.model, stages=changed, init=init))
+    if len({job.out for job in jobs}) < len(jobs):
+        raise ConfigError(f"lambda-x {', '.join(f'{value:g}' for value in lambdas)}: one of them twice")
+    return jobs
+
+
+def _first_init(request: Request, model: ModelConfig) -> Path | None:
+    if request.init == FROM_SCRATCH:
+        return None
+    if request.init is not None:
+        entry = resolve(request.init)
+        if entry.codec != request.codec:
+            raise ConfigError(f"--init {request.init} is a codec of {entry.codec}", hint=f"give one of {request.codec}")
+        return entry.path
+    for entry in shipped_models():
+        if entry.codec == request.codec and _configuration(entry.path) == asdict(model):
+            return entry.path
+    if request.stage == "realism":
+        raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
+    return None
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(read_metadata(path)["configuration"])
+    return values
+
+
+def _check(request: Request, jobs: list[_Job], features: FeatureNetwork | None) -> None:
+    """What can be refused before photos are read."""
+    for job in jobs:
+        for name, stage in job.stages.items():
+            if stage.lambda_p > 0 and features is None and name != "fidelity":
+                raise ConfigError(
+                    f"lambda-p is {stage.lambda_p:g}, but there are no features",
+                    hint="add --features vgg19, or --features PATH of a .safetensors",
+                )
+            checkpoint = job.out / f"checkpoint-{name}.safetensors"
+            if not checkpoint.exists():
+                continue
+            if not request.resume:
+                raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
+            read_progress(checkpoint)
+        if job.out.exists() and not job.out.is_dir():
+            raise ConfigError(f"{job.out} is a file", hint="give a folder with --out")
+
+
+class _Runner:
+    """One codec, stage after stage."""
+
+    def __init__(
+        self, request: Request, job: _Job, photos: Photos, squares: list[NDArray[np.uint8]], measured_on: str,
+        features: FeatureNetwork | None, device: torch.device, world: World, report: Callable[[str], None],
+        interruption: Interruption,
+    ) -> None:  # fmt: skip
+        self.request, self.job, self.photos, self.squares = request, job, photos, squares
+        self.measured_on, self.features, self.device, self.world = measured_on, features, device, world
+        self.report, self.interruption = report, interruption
+        self.path = job.out / f"{job.name}.safetensors"
+        self.minutes = self.megapixels = 0.0
+
+    def go(self) -> Trained:
+        """Run the stages that are not finished, and write the codec behind each."""
+        finished = True
+        for name in STAGES[self.request.codec]:
+            if name not in self.job.stages:
+                continue
+            stage = self._stage(name)
+            resumed = stage.progress.step
+            finished = run_stage(stage, self._around(name, stage))
+            self.minutes += stage.progress.seconds / 60
+            self.megapixels += stage.progress.megapixels
+            if self.world.leads and (finished or resumed < stage.progress.step):
+                self._export(stage)
+            self.world.wait()
+            if not finished:
+                break
+        identity = read_entry(self.path).model_id if self.path.exists() else b""
+        return Trained(
+            path=self.path, name=self.job.name, model_id=identity, minutes=self.minutes,
+            megapixels=self.megapixels, finished=finished,
+        )  # fmt: skip
+
+    def _stage(self, name: str) -> Stage:
+        """The stage at its start, or where its checkpoint is."""
+        config = self.job.stages[name]
+        torch.manual_seed(config.seed)
+        checkpoint = self._checkpoint(name)
+        resumes = self.request.resume and checkpoint.exists()
+        stage: Stage
+        if name == "fidelity":
+            model = self._photo_model(config, fresh=not resumes)
+            stage = FidelityStage(model, config, self.device, self.world)
+        elif name == "realism":
+            base = self._realism_base()
+            stage = RealismStage(photo_model(base), config, self.device, self.world, features=self.features)
+        else:
+            stage = ExtremeStage(
+                self._extreme_model(config, fresh=not resumes), config, self.device, self.world, features=self.features
+            )
+        if resumes:
+            stage.progress = load_checkpoint(
+                checkpoint, networks=stage.networks, optimisers=stage.optimisers, configuration=self._identity(name)
+            )
+            self.report(f"{name}: resumed at step {stage.progress.step}, {stage.progress.seconds / 60:.1f} minutes")
+        elif self.request.resume:
+            self.report(f"{name}: no checkpoint in {self.job.out}, starting anew")
+        return stage
+
+    def _photo_model(self, config: TrainConfig, *, fresh: bool) -> PhotoModel:
+        assert isinstance(self.job.model, PhotoConfig)
+        if fresh and self.job.init is not None:
+            weights = self._load(self.job.init)
+            assert isinstance(weights, PhotoWeights)
+            self._same_sizes(weights)
+            model = photo_model(weights)
+            before = _trained_with(self.job.init)
+            shift_quality(model, config.lambda_x / config.lambda_r / (before["lambda_x"] / before["lambda_r"]))
+            return model
+        model = PhotoModel(self.job.model)
+        if fresh:
+            initialise_klt(model, self._klt_pictures(config))
+            self.report("fidelity: starting from scratch, at the transform codec")
+        return model
+
+    def _extreme_model(self, config: TrainConfig, *, fresh: bool) -> ExtremeModel:
+        assert isinstance(self.job.model, ExtremeConfig)
+        if fresh and self.job.init is not None:
+            weights = self._load(self.job.init)
+            assert isinstance(weights, ExtremeWeights)
+            self._same_sizes(weights)
+            return extreme_model(weights)
+        model = ExtremeModel(self.job.model)
+        if fresh:
+            initialise_shortcuts(model.encoder.shortcut, model.generator.shortcut, self._klt_pictures(config))
+            self.report("joint: starting from scratch, at the transform codec")
+        return model
+
+    def _realism_base(self) -> PhotoWeights:
+        """The codec whose generator is refined: that of stage fidelity, or the one to start from."""
+        path = self.path if "fidelity" in self.job.stages or self.path.exists() else self.job.init
+        if path is None:
+            raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
+        weights = load_weights(read_entry(path), torch.device("cpu"))
+        if not isinstance(weights, PhotoWeights):
+            raise ConfigError(f"{path} is not a codec of photo", hint="give one with --init")
+        return weights
+
+    def _load(self, path: Path) -> Weights:
+        self.report(f"starting from {path}")
+        return load_weights(read_entry(path), torch.device("cpu"))
+
+    def _same_sizes(self, weights: Weights) -> None:
+        if weights.config != self.job.model:
+            raise ConfigError(
+                f"{self.job.init} has other sizes than asked for", hint="leave the sizes out, or use --init none"
+            )
+
+    def _klt_pictures(self, config: TrainConfig) -> torch.Tensor:
+        plan = CropPlan(
+            [p.size for p in self.photos.pictures], side=config.crop_px, batch=KLT_CROPS, seed=config.seed + 1
+        )
+        pixels = torch.from_numpy(make_batch(self.photos, plan, 0))
+        return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.job.out / f"checkpoint-{name}.safetensors"
+
+    def _identity(self, name: str) -> dict[str, Any]:
+        """What must be the same on resuming."""
+        return self.job.stages[name].identity() | {
+            "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size
+        }  # fmt: skip
+
+    def _around(self, name: str, stage: Stage) -> Surroundings:
+        if self.world.leads:
+            self.job.out.mkdir(parents=True, exist_ok=True)
+            self._write_configuration()
+        return Surroundings(
+            photos=self.photos, squares=self.squares, measured_on=self.measured_on, folder=self.job.out,
+            checkpoint=self._checkpoint(name), configuration=self._identity(name), report=self.report,
+            interruption=self.interruption,
+        )  # fmt: skip
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "gancodec": __version__,
+            "torch": torch.__version__,
+            "codec": self.request.codec,
+            "data": str(self.request.data),
+            "valid": None if self.request.valid is None else str(self.request.valid),
+            "photos": self.photos.summary(),
+            "features": self.request.features,
+            "init": None if self.job.init is None else str(self.job.init),
+            "device": str(self.device),
+            "processes": self.world.size,
+            "model": asdict(self.job.model),
+            "stages": {name: asdict(stage) for name, stage in self.job.stages.items()},
+        }
+
+    def _write_configuration(self) -> None:
+        path = self.job.out / "configuration.json"
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(self._configuration(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    def _export(self, stage: Stage) -> None:
+        """The averaged model as a codec; every file but the last state's is replaced."""
+        self.report(f"{stage.name}: fitting the tables and writing {self.path}")
+        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
+        weights: Weights
+        if isinstance(stage, FidelityStage):
+            weights = export_photo(stage.average, pictures)
+            self._compare(stage, weights)
+        elif isinstance(stage, RealismStage):
+            weights = export_realism(self._realism_base(), stage.average)
+        else:
+            assert isinstance(stage, ExtremeStage)
+            weights = assemble_extreme(stage.average)
+            fit_extreme_tables(weights, pictures)
+        first = next(iter(self.job.stages.values()))
+        notes = {
+            "lambda_x": first.lambda_x, "lambda_r": first.lambda_r, "minutes": round(self.minutes, 2),
+            "megapixels": round(self.megapixels, 1),
+        }  # fmt: skip
+        save_weights(
+            self.path, weights, name=self.job.name, licence=self.request.licence, notes={NOTES: json.dumps(notes)}
+        )
+
+    def _compare(self, stage: FidelityStage, weights: PhotoWeights) -> None:
+        watch = Watch(stage.config.adversarial, stage.progress.warned)
+        file_bits, estimated = file_against_estimate(
+            weights, stage.average, list(np.concatenate(self.squares)[:COMPARED])
+        )
+        self.report(f"files against the rate that training estimated: {100 * (file_bits / estimated - 1):+.2f} %")
+        for message in watch.compare_file(file_bits, estimated):
+            self.report(f"warning: {message}")
+
+
+def _trained_with(path: Path) -> dict[str, float]:
+    """lambda_X and lambda_R of a codec; those of the notes where its file does not say."""
+    try:
+        values = json.loads(read_metadata(path)[NOTES])
+        return {"lambda_x": float(values["lambda_x"]), "lambda_r": float(values["lambda_r"])}
+    except (KeyError, ValueError, TypeError):
+        return {"lambda_x": 12.0, "lambda_r": 1.0}

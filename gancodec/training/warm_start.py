@@ -1,0 +1,108 @@
+"""A codec's weights back to a model that can be trained: what a run may start from.
+
+The weights of ``photo`` hold the index network in integers and z's density as tables; both are turned back, the first
+to the very weights that the integers stand for.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gancodec.entropy import TOTAL
+from gancodec.networks.blocks import QualityBias
+from gancodec.networks.extreme import ExtremeModel
+from gancodec.networks.factorised import FactorisedPrior
+from gancodec.networks.index import STEPS_PER_UNIT, IndexNetwork, IndexStep, RoundedConv
+from gancodec.networks.integer import FRACTION, LOG_SCALE_STEP, SHIFT, IntegerIndex, IntegerLayer, IntegerStep
+from gancodec.networks.photo import SCALE_MIN, Gains, PhotoModel
+from gancodec.networks.quality import LAMBDA_R_RATIO
+from gancodec.weights import ExtremeWeights, PhotoWeights
+
+DENSITY_STEPS = 300
+
+
+@torch.no_grad()
+def photo_model(weights: PhotoWeights) -> PhotoModel:
+    """The trainable model of a ``photo`` codec: its fidelity half."""
+    model = PhotoModel(weights.config)
+    model.encoder.load_state_dict(weights.analysis.encoder.state_dict())
+    model.hyper_encoder.load_state_dict(weights.analysis.hyper_encoder.state_dict())
+    model.means.load_state_dict(weights.prior.means.state_dict())
+    model.generator.load_state_dict(weights.fidelity.generator.state_dict())
+    model.generator_gains.load_state_dict(weights.fidelity.gains.state_dict())
+    model.gains.log_gain_AM.copy_(weights.prior.log_gain)
+    _restore_index(model.index, weights.prior.index)
+    with torch.enable_grad():
+        _fit_density(model.factorised, weights)
+    return model
+
+
+def extreme_model(weights: ExtremeWeights) -> ExtremeModel:
+    """The trainable model of an ``extreme`` codec."""
+    model = ExtremeModel(weights.config)
+    model.encoder.load_state_dict(weights.analysis.state_dict())
+    model.generator.load_state_dict(weights.generator.state_dict())
+    return model
+
+
+@torch.no_grad()
+def shift_quality(model: PhotoModel, ratio: float) -> None:
+    """Make quality q mean what q + 100·log_400(ratio) meant: bits became cheaper by ``ratio``.
+
+    A codec trained with lambda_X = 12 then starts at lambda_X = 12·ratio where training would take it anyway.  Beyond
+    the last anchor tables go on in a straight line.
+    """
+    shift = math.log(ratio) / math.log(LAMBDA_R_RATIO) * (model.config.anchors - 1)
+    position = torch.arange(model.config.anchors, dtype=torch.float64) + shift
+    low = position.floor().clamp(0, model.config.anchors - 2).long()
+    fraction = (position - low)[:, None]
+    for module in model.modules():
+        if isinstance(module, QualityBias | Gains):
+            [table] = module.parameters()
+            moved = table.double()[low] * (1 - fraction) + table.double()[low + 1] * fraction
+            table.copy_(moved)
+
+
+def _restore_layer(layer: RoundedConv, integer: IntegerLayer, bias_AC: nn.Parameter | None = None) -> None:
+    unit = FRACTION / LOG_SCALE_STEP / STEPS_PER_UNIT if integer.last else 1.0
+    scale = integer.multiplier.double() / 2.0**SHIFT / unit
+    layer.weight.copy_((integer.weight.double() * scale[:, None]).view(layer.weight.shape))
+    bias = integer.bias.double() * scale / STEPS_PER_UNIT + (math.log(SCALE_MIN) if integer.last else 0.0)
+    assert layer.bias is not None
+    layer.bias.copy_(bias.mean(0))
+    if bias_AC is not None:
+        bias_AC.copy_(bias - bias.mean(0))
+
+
+def _restore_index(network: IndexNetwork, integers: IntegerIndex) -> None:
+    _restore_layer(network.hyper_input, integers.hyper_input, network.hyper_bias.table_AC)
+    _restore_layer(network.hyper_depthwise, integers.hyper_depthwise)
+    _restore_layer(network.hyper_up, integers.hyper_up)
+    for step, integer in zip(network.steps, integers.steps, strict=True):
+        assert isinstance(step, IndexStep) and isinstance(integer, IntegerStep)
+        _restore_layer(step.input, integer.input, step.bias.table_AC)
+        _restore_layer(step.depthwise, integer.depthwise)
+        _restore_layer(step.expand, integer.expand)
+        _restore_layer(step.output, integer.output)
+
+
+def _fit_density(density: FactorisedPrior, weights: PhotoWeights) -> None:
+    """The mixture whose cross-entropy with z's tables is least; its medians become exactly those of the codec."""
+    tables = weights.hyper_tables
+    limit = int(tables.range_T.max())
+    frequency = torch.zeros(len(tables.range_T), 2 * limit + 1)
+    for channel, reach in enumerate(tables.range_T):
+        entries = torch.from_numpy(tables.frequencies(channel)[:-1].copy()).float()
+        frequency[channel, limit - int(reach) : limit + int(reach) + 1] = entries / TOTAL
+    values = torch.arange(-limit, limit + 1) + weights.prior.medians.cpu()[:, None]
+    optimiser = torch.optim.Adam(density.parameters(), lr=0.03)
+    for _ in range(DENSITY_STEPS):
+        bits: Tensor = (density.bits(values[None, :, :, None])[0, :, :, 0] * frequency).sum()
+        optimiser.zero_grad()
+        bits.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    with torch.no_grad():
+        density.centre_CK.add_((weights.prior.medians.cpu() - density.medians())[:, None])

@@ -1,0 +1,84 @@
+"""The processes of one training run, as ``torchrun`` starts them; a run of one process is a world of size one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, network: nn.Module) -> nn.Module:
+        """``network`` with gradients averaged over all processes, and everyone's weights those of rank 0."""
+        if self.size == 1:
+            return network
+        return DistributedDataParallel(network, broadcast_buffers=False)
+
+    def agree(self, values: list[float], device: torch.device) -> list[float]:
+        """Rank 0's values, in every process: clocks differ, and the schedule may not."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.broadcast(tensor, 0)
+        return tensor.tolist()
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        tensor = torch.tensor(float(flag), device=device)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        return bool(tensor.item())
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def join_world(device: torch.device) -> World:
+    """The world that ``torchrun`` describes in the environment; without it, a world of one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World()
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return World(rank=distributed.get_rank(), size=size)
+
+
+def leave_world() -> None:
+    """Undo ``join_world``."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network itself, without the wrapper that shares its gradients."""
+    return network.module if isinstance(network, DistributedDataParallel) else network
+
+
+def device_for(device: torch.device) -> torch.device:
+    """CUDA: the one that ``torchrun`` gave this process."""
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def detached(terms: dict[str, Tensor]) -> dict[str, float]:
+    """Numbers for the log, with one wait for the device instead of one for each."""
+    values = torch.stack([value.detach().float().reshape(()) for value in terms.values()]).tolist()
+    return dict(zip(terms, values, strict=True))

@@ -1,0 +1,106 @@
+"""What a codec of the family ``photo`` consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gancodec.entropy import FrequencyTables
+from gancodec.errors import CorruptError
+from gancodec.networks.config import PhotoConfig
+from gancodec.networks.encoder import Encoder, HyperEncoder
+from gancodec.networks.generator import Generator
+from gancodec.networks.integer import TABLES
+from gancodec.networks.photo import Gains
+from gancodec.networks.prior import Prior
+from gancodec.weights.tensors import PRIOR, Tensors, fill_module, module_tensors, read_tables, table_tensors
+
+# Half precision of a log gain of 5 would be 0.2 % of a grey level's amplitude.
+EXACT = ("log_gain", "log_gain_AM", "medians")
+
+
+class Analysis(nn.Module):
+    """Encoder and hyper-encoder: pictures to y₀ and z."""
+
+    def __init__(self, config: PhotoConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.hyper_encoder = HyperEncoder(config)
+
+
+class Synthesis(nn.Module):
+    """Inverse gains and generator: ŷ to pictures."""
+
+    def __init__(self, config: PhotoConfig) -> None:
+        super().__init__()
+        self.gains = Gains(config.anchors, config.latent_channels)
+        self.generator = Generator(config)
+
+    def forward(self, latent_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
+        """ŷ [B, M, h, w] -> patches [B, 192, H/8, W/8]."""
+        patches: Tensor = self.generator(latent_BMhw * self.gains(anchor_weights_BA), anchor_weights_BA)
+        return patches
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class PhotoWeights:
+    """All that a codec consists of."""
+
+    config: PhotoConfig
+    analysis: Analysis
+    prior: Prior
+    fidelity: Synthesis
+    realism: Synthesis | None
+    latent_tables: FrequencyTables
+    hyper_tables: FrequencyTables
+
+    @property
+    def has_realism(self) -> bool:
+        """Whether there is a realism generator beside the fidelity one."""
+        return self.realism is not None
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Networks by the prefix of their tensors' names."""
+        named: dict[str, nn.Module] = {
+            "analysis.": self.analysis,
+            PRIOR: self.prior,
+            "synthesis.fidelity.": self.fidelity,
+        }
+        if self.realism is not None:
+            named["synthesis.realism."] = self.realism
+        return named
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor as it is stored: floats in fp16, but gains and medians in float32; integers as they are."""
+        stored: dict[str, Tensor] = {}
+        for prefix, module in self.modules().items():
+            stored |= module_tensors(module, prefix, exact=EXACT)
+        return stored | table_tensors(self.latent_tables, "latent") | table_tensors(self.hyper_tables, "hyper")
+
+    @classmethod
+    def from_tensors(cls, config: PhotoConfig, tensors: Tensors, device: torch.device) -> PhotoWeights:
+        """The inverse of ``tensors``.
+
+        Raises KeyError, RuntimeError, CorruptError or WrongModelError if they do not fit.
+        """
+        has_realism = any(name.startswith("synthesis.realism.") for name in tensors)
+        with torch.device("meta"):  # no random numbers are drawn for weights that are about to be replaced
+            analysis, prior, fidelity = Analysis(config), Prior(config), Synthesis(config)
+            realism = Synthesis(config) if has_realism else None
+        weights = cls(
+            config=config,
+            analysis=analysis,
+            prior=prior,
+            fidelity=fidelity,
+            realism=realism,
+            latent_tables=read_tables(tensors, "latent", TABLES),
+            hyper_tables=read_tables(tensors, "hyper", config.hyper_channels),
+        )
+        for prefix, module in weights.modules().items():
+            fill_module(module, tensors, prefix, device)
+        prior.index.check()
+        if weights.hyper_tables.silent_T.any():
+            raise CorruptError("a table of the hyper-latent is silent")
+        return weights
