@@ -19,7 +19,7 @@ from gancodec.training.losses import (
     pooled,
     weighted_sum,
 )
-from gancodec.training.stage import Stage, adam
+from gancodec.training.stage import WARMUP_SHARE, Stage, adam
 from gancodec.training.world import World
 
 NEEDS_LIPSCHITZ = ("hinge", "wasserstein")
@@ -55,10 +55,10 @@ class Adversary(nn.Module):
         self.optimiser = adam(groups, beta1=BETA1, beta2=0.99)
         self._shared = [world.share(self.discriminator)]  # in a list: no submodule, the checkpoint has it once
 
-    @property
-    def heard(self) -> bool:
-        """Whether the discriminators have trained long enough to be listened to."""
-        return int(self.updates) >= self.config.discriminator_warmup_steps
+    def heard(self, done: float) -> bool:
+        """Whether the discriminators have trained long enough to be listened to; ``done`` is the share of the run."""
+        enough = int(self.updates) >= self.config.discriminator_warmup_steps
+        return enough or done >= self.config.adversarial_from + WARMUP_SHARE
 
     def update(self, stage: Stage, real: Tensor, fake: Tensor, condition: Tensor | None, share: float) -> Judgement:
         """One update on originals and reconstructions, [B, 3, H, W] in [−1, 1]; the generator gets no gradient."""

@@ -32,7 +32,7 @@ class TrainConfig:
     lambda_adv: float
     """Scales adversarial and feature-matching terms together; 0 does without discriminators."""
     lambda_p: float
-    """Weight of the perceptual distance; needs features."""
+    """Weight of the perceptual distance where there are features; without them the term does not exist."""
     lambda_c: float
     """Weight of the contrastive margin in the discriminator's features."""
     adversarial: str
@@ -85,6 +85,8 @@ class TrainConfig:
         for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use 0 or more; 0 leaves the term out")
+        if self.lambda_c > 0 and self.batch < 2:
+            raise ConfigError("lambda_c needs another picture in the batch", hint="use a batch of 2 or more")
         for name, choices in (
             ("adversarial", ADVERSARIAL), ("distortion", DISTORTIONS), ("generator_scales", GENERATOR_SCALES)
         ):  # fmt: skip

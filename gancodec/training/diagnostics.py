@@ -55,7 +55,8 @@ class Watch:
             if self._steps >= COLLAPSED_STEPS and _mean(self._rate) < COLLAPSED_BPP:
                 found += self._once(
                     "rate_collapse",
-                    f"the rate has collapsed to {_mean(self._rate):.4f} bpp: raise --lambda-x or lower --lambda-r",
+                    f"the rate has collapsed to {_mean(self._rate):.4f} bpp: the latent says next to nothing; "
+                    "raise --lambda-x",
                 )
         return found
 

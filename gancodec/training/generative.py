@@ -19,7 +19,16 @@ from gancodec.networks.photo import PhotoModel
 from gancodec.training.adversary import Adversary, generator_loss
 from gancodec.training.config import TrainConfig
 from gancodec.training.objective import psnr_from_mse
-from gancodec.training.stage import Pixels, Stage, adam, compile_for, parameter_groups, to_patches, to_pictures, to_pixels
+from gancodec.training.stage import (
+    Pixels,
+    Stage,
+    adam,
+    compile_for,
+    parameter_groups,
+    to_patches,
+    to_pictures,
+    to_pixels,
+)
 from gancodec.training.world import World, detached
 from gancodec.weights import Synthesis
 
@@ -83,7 +92,7 @@ class GenerativeStage(Stage):
         if self.adversary is not None and (done >= self.config.adversarial_from or self.features is None):
             judgement = self.adversary.update(self, real, fake, generated.condition, share)
             numbers, taken_d = judgement.numbers(), judgement.taken
-            if self.adversary.heard:
+            if self.adversary.heard(done):
                 heard = self.adversary.terms(real, fake, generated.condition)
         loss = generator_loss(self.config, real, fake, heard=heard, features=self.features)
         norm, taken = self.descend(loss.total, self.optimiser, share)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,12 +23,12 @@ from gancodec import __version__
 from gancodec.codec import choose_device
 from gancodec.errors import ConfigError, MissingModelError
 from gancodec.features import load_features
-from gancodec.networks.config import ExtremeConfig, ModelConfig, PhotoConfig
+from gancodec.networks.config import ExtremeConfig, ModelConfig, PhotoConfig, config_from_values
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.klt import initialise_klt, initialise_shortcuts
 from gancodec.networks.photo import PhotoModel
-from gancodec.registry import read_entry, read_metadata, resolve, shipped_models
+from gancodec.registry import SUFFIX, read_entry, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import load_checkpoint, read_progress
 from gancodec.training.config import STAGES, TrainConfig, load_preset
 from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch, sample
@@ -41,6 +42,7 @@ from gancodec.training.stage import Stage
 from gancodec.training.warm_start import extreme_model, photo_model, shift_quality
 from gancodec.training.world import World, device_for, join_world, leave_world
 from gancodec.weights import ExtremeWeights, PhotoWeights, Weights, load_weights, save_weights
+from gancodec.weights.tensors import tensors_digest
 
 KLT_CROPS = 400
 GPU_BATCH = 64
@@ -106,6 +108,11 @@ class _Job:
     stages: dict[str, TrainConfig]
     init: Path | None
 
+    @property
+    def path(self) -> Path:
+        """The codec that is made."""
+        return self.out / f"{self.name}{SUFFIX}"
+
 
 def train_codecs(request: Request, report: Callable[[str], None]) -> list[Trained]:
     """Train what was asked for; returns the codecs, the last one unfinished if the run was interrupted.
@@ -122,7 +129,7 @@ def train_codecs(request: Request, report: Callable[[str], None]) -> list[Traine
     try:
         jobs = _jobs(request, device)
         features = load_features(request.features, device) if request.features else None
-        _check(request, jobs, features)
+        _check(request, jobs)
         crop_px = max(stage.crop_px for job in jobs for stage in job.stages.values())
         photos = load_photos(request.data, crop_px)
         say(f"training on {request.data}: {photos.summary()}")
@@ -151,7 +158,8 @@ def set_threads(threads: int | None = None) -> None:
     Denormal floats cost the CPU a hundredfold, so they become zero.
     """
     if threads is not None or "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(threads or affinity or 1)
     for kind in (np.float32, np.float64):
         np.finfo(kind)  # numpy looks for the smallest denormal once, and warns if there is none any more
     torch.set_flush_denormal(True)
@@ -166,6 +174,11 @@ def _jobs(request: Request, device: torch.device) -> list[_Job]:
     training = dict(request.training)
     if device.type == "cuda":
         training.setdefault("batch", GPU_BATCH)
+    if request.features is None and training.setdefault("lambda_p", 0.0) > 0:
+        raise ConfigError(
+            f"lambda-p is {training['lambda_p']:g}, but there are no features",
+            hint="add --features vgg19, or --features PATH of a .safetensors",
+        )
     preset = preset.changed(request.model, training)
     stages = preset.stages
     if request.codec == "photo":
@@ -188,17 +201,39 @@ def _jobs(request: Request, device: torch.device) -> list[_Job]:
         name = request.name or request.out.resolve().name
         name = name if len(lambdas) == 1 else f"{name}-lambda-x-{value:g}"
         # Every next one starts where its neighbour ended.
-        init = jobs[-1].out / f"{jobs[-1].name}.safetensors" if jobs else _first_init(request, preset.model)
+        init = jobs[-1].path if jobs else _first_init(request, preset.model, out / f"{name}{SUFFIX}")
+        model = jobs[-1].model if jobs else _sizes(request, preset.model, init)
         changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
-        jobs.append(_Job(out=out, name=name, model=preset.model, stages=changed, init=init))
+        jobs.append(_Job(out=out, name=name, model=model, stages=changed, init=init))
     if len({job.out for job in jobs}) < len(jobs):
         raise ConfigError(f"lambda-x {', '.join(f'{value:g}' for value in lambdas)}: one of them twice")
     return jobs
 
 
-def _first_init(request: Request, model: ModelConfig) -> Path | None:
-    if request.init == FROM_SCRATCH:
+def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelConfig:
+    """Those of the codec to start from, else the preset's."""
+    if init is None:
+        return preset
+    model = config_from_values(_configuration(init))
+    for name, value in request.model.items():
+        if getattr(model, name) != value:
+            raise ConfigError(
+                f"{init} has {name} {getattr(model, name)}, not {value}", hint="start from scratch with --init none"
+            )
+    return model
+
+
+def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
+    """What the first codec of a run starts from; ``path`` is where it will be written."""
+    if request.init == FROM_SCRATCH and request.stage != "realism":
         return None
+    if request.stage == "realism" and path.is_file():
+        if request.init is not None and not request.resume:
+            raise ConfigError(
+                f"{path} is there already, and --init names another codec",
+                hint="leave --init out to refine the one that is there, or use another --out",
+            )
+        return path
     if request.init is not None:
         entry = resolve(request.init)
         if entry.codec != request.codec:
@@ -217,21 +252,16 @@ def _configuration(path: Path) -> dict[str, Any]:
     return values
 
 
-def _check(request: Request, jobs: list[_Job], features: FeatureNetwork | None) -> None:
+def _check(request: Request, jobs: list[_Job]) -> None:
     """What can be refused before photos are read."""
     for job in jobs:
-        for name, stage in job.stages.items():
-            if stage.lambda_p > 0 and features is None and name != "fidelity":
-                raise ConfigError(
-                    f"lambda-p is {stage.lambda_p:g}, but there are no features",
-                    hint="add --features vgg19, or --features PATH of a .safetensors",
-                )
-            checkpoint = job.out / f"checkpoint-{name}.safetensors"
-            if not checkpoint.exists():
-                continue
-            if not request.resume:
-                raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
-            read_progress(checkpoint)
+        checkpoints = [path for name in job.stages if (path := job.out / f"checkpoint-{name}{SUFFIX}").exists()]
+        if checkpoints and not request.resume:
+            raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
+        for path in checkpoints:
+            read_progress(path)
+        if job.path.exists() and not checkpoints and job.path != job.init:
+            raise ConfigError(f"{job.path} is there already", hint="use another --out or --name")
         if job.out.exists() and not job.out.is_dir():
             raise ConfigError(f"{job.out} is a file", hint="give a folder with --out")
 
@@ -247,7 +277,8 @@ class _Runner:
         self.request, self.job, self.photos, self.squares = request, job, photos, squares
         self.measured_on, self.features, self.device, self.world = measured_on, features, device, world
         self.report, self.interruption = report, interruption
-        self.path = job.out / f"{job.name}.safetensors"
+        self.path = job.path
+        self.base: PhotoWeights | None = None
         self.minutes = self.megapixels = 0.0
 
     def go(self) -> Trained:
@@ -261,7 +292,7 @@ class _Runner:
             finished = run_stage(stage, self._around(name, stage))
             self.minutes += stage.progress.seconds / 60
             self.megapixels += stage.progress.megapixels
-            if self.world.leads and (finished or resumed < stage.progress.step):
+            if self.world.leads and (resumed < stage.progress.step or not self._exported(name)):
                 self._export(stage)
             self.world.wait()
             if not finished:
@@ -272,19 +303,26 @@ class _Runner:
             megapixels=self.megapixels, finished=finished,
         )  # fmt: skip
 
+    def _exported(self, name: str) -> bool:
+        """Whether the codec holds what a finished stage made: a run may have been killed before it was written."""
+        return self.path.exists() and (name != "realism" or read_entry(self.path).has_realism)
+
     def _stage(self, name: str) -> Stage:
         """The stage at its start, or where its checkpoint is."""
         config = self.job.stages[name]
         torch.manual_seed(config.seed)
         checkpoint = self._checkpoint(name)
         resumes = self.request.resume and checkpoint.exists()
+        if name == "realism":
+            self.base = self._realism_base()
+            resumes = resumes and self._same_base(checkpoint)
         stage: Stage
         if name == "fidelity":
             model = self._photo_model(config, fresh=not resumes)
             stage = FidelityStage(model, config, self.device, self.world)
         elif name == "realism":
-            base = self._realism_base()
-            stage = RealismStage(photo_model(base), config, self.device, self.world, features=self.features)
+            assert self.base is not None
+            stage = RealismStage(photo_model(self.base), config, self.device, self.world, features=self.features)
         else:
             stage = ExtremeStage(
                 self._extreme_model(config, fresh=not resumes), config, self.device, self.world, features=self.features
@@ -294,7 +332,7 @@ class _Runner:
                 checkpoint, networks=stage.networks, optimisers=stage.optimisers, configuration=self._identity(name)
             )
             self.report(f"{name}: resumed at step {stage.progress.step}, {stage.progress.seconds / 60:.1f} minutes")
-        elif self.request.resume:
+        elif self.request.resume and not checkpoint.exists():
             self.report(f"{name}: no checkpoint in {self.job.out}, starting anew")
         return stage
 
@@ -303,7 +341,6 @@ class _Runner:
         if fresh and self.job.init is not None:
             weights = self._load(self.job.init)
             assert isinstance(weights, PhotoWeights)
-            self._same_sizes(weights)
             model = photo_model(weights)
             before = _trained_with(self.job.init)
             shift_quality(model, config.lambda_x / config.lambda_r / (before["lambda_x"] / before["lambda_r"]))
@@ -319,7 +356,6 @@ class _Runner:
         if fresh and self.job.init is not None:
             weights = self._load(self.job.init)
             assert isinstance(weights, ExtremeWeights)
-            self._same_sizes(weights)
             return extreme_model(weights)
         model = ExtremeModel(self.job.model)
         if fresh:
@@ -341,11 +377,19 @@ class _Runner:
         self.report(f"starting from {path}")
         return load_weights(read_entry(path), torch.device("cpu"))
 
-    def _same_sizes(self, weights: Weights) -> None:
-        if weights.config != self.job.model:
-            raise ConfigError(
-                f"{self.job.init} has other sizes than asked for", hint="leave the sizes out, or use --init none"
-            )
+    def _same_base(self, checkpoint: Path) -> bool:
+        """Whether the realism generator was trained for the codec as it is now; else it starts anew from it."""
+        _, stored = read_progress(checkpoint)
+        same: bool = stored.get("base") == self._base_digest()
+        if not same:
+            self.report("realism: stage fidelity has gone on since, so the generator is refined anew")
+        return same
+
+    def _base_digest(self) -> str | None:
+        """Names all of the codec that stage realism takes as given."""
+        if self.base is None:
+            return None
+        return tensors_digest(replace(self.base, realism=None).tensors(), "").hex()
 
     def _klt_pictures(self, config: TrainConfig) -> torch.Tensor:
         plan = CropPlan(
@@ -355,13 +399,19 @@ class _Runner:
         return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def _checkpoint(self, name: str) -> Path:
-        return self.job.out / f"checkpoint-{name}.safetensors"
+        return self.job.out / f"checkpoint-{name}{SUFFIX}"
 
     def _identity(self, name: str) -> dict[str, Any]:
         """What must be the same on resuming."""
         return self.job.stages[name].identity() | {
-            "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size
+            "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
+            "photos": self._photos_digest(), "base": self._base_digest() if name == "realism" else None,
         }  # fmt: skip
+
+    def _photos_digest(self) -> str:
+        """Crops are chosen by a photo's number and size: other photos would be another run."""
+        sizes = [picture.size for picture in self.photos.pictures]
+        return f"{len(sizes)} photos, {zlib.crc32(repr(sizes).encode()):08x}"
 
     def _around(self, name: str, stage: Stage) -> Surroundings:
         if self.world.leads:
@@ -401,10 +451,12 @@ class _Runner:
         pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
         weights: Weights
         if isinstance(stage, FidelityStage):
+            stage.average.index.rounding = True  # as it will be stored
             weights = export_photo(stage.average, pictures)
             self._compare(stage, weights)
         elif isinstance(stage, RealismStage):
-            weights = export_realism(self._realism_base(), stage.average)
+            assert self.base is not None
+            weights = export_realism(self.base, stage.average)
         else:
             assert isinstance(stage, ExtremeStage)
             weights = assemble_extreme(stage.average)

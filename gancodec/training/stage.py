@@ -18,6 +18,9 @@ from gancodec.training.checkpoint import Progress
 from gancodec.training.config import TrainConfig
 from gancodec.training.world import World
 
+WARMUP_SHARE = 0.05
+"""Of a run: no warm-up takes longer than this."""
+
 Pixels = NDArray[np.uint8] | Tensor
 """uint8 [B, H, W, 3]: from memory, or already on the device."""
 
@@ -123,10 +126,11 @@ class Stage(ABC):
         return torch.Generator(self.device).manual_seed(seed)
 
     def rate_share(self, done: float) -> float:
-        """Share of the learning rates at this moment: warm-up by steps, cosine by the clock."""
+        """Share of the learning rates at this moment: warm-up by steps, in short runs by the clock; then a cosine."""
         final = self.config.final_share
         cosine = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        return min(1.0, (self.progress.step + 1) / self.config.warmup_steps) * cosine
+        warm = max((self.progress.step + 1) / self.config.warmup_steps, done / WARMUP_SHARE)
+        return min(1.0, warm) * cosine
 
     def descend(self, loss: Tensor, optimiser: torch.optim.Optimizer, share: float) -> tuple[Tensor, bool]:
         """One update; returns the norm of the gradients and whether it was finite, i.e. whether a step was taken."""

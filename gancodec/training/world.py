@@ -26,7 +26,7 @@ class World:
         """``network`` with gradients averaged over all processes, and everyone's weights those of rank 0."""
         if self.size == 1:
             return network
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        return DistributedDataParallel(network)
 
     def agree(self, values: list[float], device: torch.device) -> list[float]:
         """Rank 0's values, in every process: clocks differ, and the schedule may not."""

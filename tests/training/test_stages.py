@@ -193,8 +193,18 @@ def test_discriminators_warm_up_before_the_generator_listens(photos: Photos) -> 
     from gancodec.training.data import CropPlan, make_batch
 
     plan = CropPlan([p.size for p in photos.pictures], side=config.crop_px, batch=config.batch, seed=1)
-    heard = ["adversarial" in stage.advance(make_batch(photos, plan, step), 0.5) for step in range(5)]
+    heard = ["adversarial" in stage.advance(make_batch(photos, plan, step), 0.01) for step in range(5)]
     assert heard == [False, False, True, True, True]
+    short = make_stage("joint", discriminator_warmup_steps=1000, adversarial_from=0.3)
+    # In a run too short for so many steps, a share of it is enough.
+    heard = ["adversarial" in short.advance(make_batch(photos, plan, 0), done) for done in (0.2, 0.31, 0.36)]
+    assert heard == [False, False, True]
+
+
+def test_warm_up_takes_no_more_than_a_share_of_a_short_run() -> None:
+    stage = make_stage("fidelity", warmup_steps=10_000)
+    assert stage.rate_share(0.0) < 0.001 and stage.rate_share(0.06) > 0.9
+    assert stage.rate_share(1.0) == pytest.approx(stage.config.final_share)
 
 
 def test_realism_leaves_encoder_prior_and_fidelity_generator_alone(photos: Photos) -> None:

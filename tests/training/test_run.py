@@ -1,0 +1,131 @@
+"""A whole run, its folder, and what a second call makes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from gancodec.codec import Codec
+from gancodec.errors import ConfigError
+from gancodec.registry import read_entry
+from gancodec.training import run
+from gancodec.training.config import Preset
+from gancodec.training.run import Request, Trained, train_codecs
+from tests.tiny import TINY, TINY_EXTREME, made_picture
+from tests.training.conftest import small_config
+
+
+@pytest.fixture(autouse=True)
+def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}
+    models = {"photo": TINY, "extreme": TINY_EXTREME}
+    monkeypatch.setattr(
+        run, "load_preset",
+        lambda codec: Preset(model=models[codec], stages={name: small_config(name) for name in stages[codec]}),
+    )  # fmt: skip
+    monkeypatch.setattr(run, "FITTED_MEGAPIXELS", 0.05)
+
+
+def go(data: Path, out: Path, said: list[str] | None = None, **changes: Any) -> Trained:
+    values = {"codec": "photo", "init": "none", "max_minutes": 0.01, "device": "cpu"} | changes
+    [trained] = train_codecs(Request(data=data, out=out, **values), (said if said is not None else []).append)
+    return trained
+
+
+def test_run_leaves_a_codec_and_its_configuration(photo_folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    trained = go(photo_folder, tmp_path / "mine", said, valid=photo_folder)
+    assert trained.finished and trained.path == tmp_path / "mine" / "mine.safetensors"
+    entry = read_entry(trained.path)
+    assert entry.has_realism and entry.model_id == trained.model_id and entry.name == "mine"
+    codec = Codec.load(tmp_path / "mine", "cpu")
+    image = Image.fromarray(made_picture(50, 100, 80))
+    data = codec.compress(image, quality=50)
+    assert codec.decompress(data, realism=0.5).size == (80, 100)
+    configuration = json.loads((tmp_path / "mine" / "configuration.json").read_text())
+    assert configuration["stages"]["fidelity"]["lambda_x"] == 12 and configuration["model"]["latent_channels"] == 24
+    assert list((tmp_path / "mine" / "panel").glob("fidelity-*.png"))
+    assert list((tmp_path / "mine" / "tensorboard" / "realism").iterdir())
+    rows = [json.loads(line) for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
+    assert {"fidelity", "realism"} == {row["stage"] for row in rows}
+    assert any("valid_loss" in row for row in rows) and any("megapixels_per_second" in row for row in rows)
+    assert any("files against the rate" in line for line in said)
+
+
+def test_finished_run_is_not_touched_again(photo_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = go(photo_folder, out)
+    before = first.path.stat().st_mtime_ns
+    again = go(photo_folder, out, resume=True)
+    assert again.finished and again.model_id == first.model_id
+    assert first.path.stat().st_mtime_ns == before
+
+
+def test_realism_is_refined_anew_when_fidelity_went_on(photo_folder: Path, tmp_path: Path) -> None:
+    go(photo_folder, tmp_path / "run")
+    said: list[str] = []
+    go(photo_folder, tmp_path / "run", said, resume=True, max_minutes=0.03)
+    assert any(line.startswith("fidelity: resumed") for line in said)
+    assert any("refined anew" in line for line in said)
+    assert not any(line.startswith("realism: resumed") for line in said)
+
+
+def test_realism_can_be_added_later_to_the_same_files(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run", stage="fidelity")
+    assert not read_entry(first.path).has_realism
+    later = go(photo_folder, tmp_path / "run", stage="realism", init=None)
+    assert later.model_id == first.model_id and read_entry(later.path).has_realism
+    elsewhere = go(photo_folder, tmp_path / "other", stage="realism", init=str(first.path))
+    assert elsewhere.model_id == first.model_id and elsewhere.path != first.path
+    with pytest.raises(ConfigError, match="--init names another"):
+        (tmp_path / "other" / "checkpoint-realism.safetensors").unlink()
+        go(photo_folder, tmp_path / "other", stage="realism", init=str(first.path))
+
+
+def test_nothing_is_overwritten_unasked(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run", codec="extreme")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        go(photo_folder, tmp_path / "run", codec="extreme")
+    (tmp_path / "run" / "checkpoint-joint.safetensors").unlink()
+    with pytest.raises(ConfigError, match="is there already"):
+        go(photo_folder, tmp_path / "run", codec="extreme")
+    assert read_entry(first.path).model_id == first.model_id
+
+
+def test_other_photos_or_options_are_another_run(photo_folder: Path, tmp_path: Path) -> None:
+    go(photo_folder, tmp_path / "run", codec="extreme")
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(made_picture(1, 96, 96)).save(other / "1.png")
+    with pytest.raises(ConfigError, match="photos"):
+        go(other, tmp_path / "run", codec="extreme", resume=True)
+    with pytest.raises(ConfigError, match="lambda_fm"):
+        go(photo_folder, tmp_path / "run", codec="extreme", resume=True, training={"lambda_fm": 5.0})
+
+
+def test_sizes_come_from_the_codec_to_start_from(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = go(photo_folder, tmp_path / "first", codec="extreme")
+    monkeypatch.setattr(
+        run, "load_preset",
+        lambda codec: Preset(model=replace(TINY_EXTREME, channels_8=16), stages={"joint": small_config("joint")}),
+    )  # fmt: skip
+    go(photo_folder, tmp_path / "second", codec="extreme", init=str(first.path))
+    model = json.loads((tmp_path / "second" / "configuration.json").read_text())["model"]
+    assert model["channels_8"] == TINY_EXTREME.channels_8
+    with pytest.raises(ConfigError, match="symbol_channels 4, not 8"):
+        go(photo_folder, tmp_path / "third", codec="extreme", init=str(first.path), model={"symbol_channels": 8})
+
+
+def test_perceptual_weight_needs_features(photo_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no features"):
+        go(photo_folder, tmp_path / "run", training={"lambda_p": 1.0})
+    go(photo_folder, tmp_path / "run", codec="extreme")
+    stage = json.loads((tmp_path / "run" / "configuration.json").read_text())["stages"]["joint"]
+    assert stage["lambda_p"] == 0
