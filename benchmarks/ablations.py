@@ -32,8 +32,9 @@ from gancodec.networks.photo import SCALE_MIN, PhotoModel, bounded_log_scale
 from gancodec.training.config import load_preset
 from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch
 from gancodec.training.objective import psnr_from_mse, rate_distortion
-from gancodec.training.run import KLT_CROPS, set_threads
+from gancodec.training.run import KLT_CROPS
 from gancodec.training.stage import parameter_groups, to_patches
+from gancodec.training.world import set_threads
 
 PRESET = load_preset("photo")
 CONFIG = PRESET.stages["fidelity"]

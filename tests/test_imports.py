@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": {"errors", "networks", "entropy", "registry"},
     "pipeline": {"errors", "entropy", "picture", "networks", "weights"},
     "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
-    "evaluation": {"errors", "defaults", "container", "features", "picture", "registry", "codec"},
+    "evaluation": {"errors", "defaults", "container", "features", "networks", "picture", "registry", "codec"},
     "training": {
         "__init__", "errors", "networks", "entropy", "features", "picture", "registry", "weights", "pipeline", "codec",
         "evaluation",

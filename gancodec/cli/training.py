@@ -15,7 +15,8 @@ from gancodec.errors import ConfigError, GancodecError
 from gancodec.registry import CODECS_VARIABLE
 
 if TYPE_CHECKING:
-    from gancodec.training.run import Request, Trained
+    from gancodec.training.plan import Request
+    from gancodec.training.run import Trained
 
 INTERRUPTED: Final = 130
 
@@ -55,7 +56,7 @@ def _train(given: TrainOptions) -> list[Trained]:
 
 
 def _request(given: TrainOptions) -> Request:
-    from gancodec.training.run import Request
+    from gancodec.training.plan import Request
 
     stated = {} if given.licence is None else {"licence": given.licence}
     return Request(

@@ -14,8 +14,8 @@ from gancodec.registry import resolve
 from gancodec.training.data import central_squares, load_photos
 from gancodec.training.index_cost import report
 from gancodec.training.manifest import write_manifest
-from gancodec.training.run import set_threads
 from gancodec.training.warm_start import photo_model
+from gancodec.training.world import set_threads
 from gancodec.weights import PhotoWeights, load_weights
 
 

@@ -8,10 +8,9 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,14 @@ from gancodec import __version__
 from gancodec.codec import choose_device
 from gancodec.errors import ConfigError, MissingModelError
 from gancodec.features import load_features
-from gancodec.networks.config import ExtremeConfig, ModelConfig, PhotoConfig, config_from_values
+from gancodec.networks.config import ExtremeConfig, PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.klt import initialise_klt, initialise_shortcuts
 from gancodec.networks.photo import PhotoModel
-from gancodec.registry import SUFFIX, read_entry, read_metadata, resolve, shipped_models
+from gancodec.registry import SUFFIX, read_entry, read_metadata
 from gancodec.training.checkpoint import load_checkpoint, read_progress
-from gancodec.training.config import STAGES, TrainConfig, load_preset
+from gancodec.training.config import STAGES, TrainConfig
 from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch, sample
 from gancodec.training.diagnostics import Watch
 from gancodec.training.export_extreme import assemble_extreme, fit_extreme_tables
@@ -38,15 +37,14 @@ from gancodec.training.export_photo import export_photo, export_realism, file_ag
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
 from gancodec.training.loop import Interruption, Surroundings, run_stage
+from gancodec.training.plan import Job, Request, check_jobs, plan_jobs
 from gancodec.training.stage import Stage
 from gancodec.training.warm_start import extreme_model, photo_model, shift_quality
-from gancodec.training.world import World, device_for, join_world, leave_world
+from gancodec.training.world import World, device_for, join_world, leave_world, set_threads
 from gancodec.weights import ExtremeWeights, PhotoWeights, Weights, load_weights, save_weights
 from gancodec.weights.tensors import tensors_digest
 
 KLT_CROPS = 400
-GPU_BATCH = 64
-"""Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
 SQUARE_PX = 384
 SQUARES = 16
 COMPARED = 4
@@ -54,36 +52,7 @@ FITTED_MEGAPIXELS = 30.0
 FITTED_PX = 768
 """Tables are fitted to so much of the training photos, cut to squares of that side."""
 NOTES = "training"
-"""Key of a weights file's metadata under which its configuration stands."""
-FROM_SCRATCH = "none"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """What ``gancodec train`` was asked for."""
-
-    codec: str
-    data: Path
-    out: Path
-    valid: Path | None = None
-    lambda_x: tuple[float, ...] = ()
-    """Several train one codec each, in this order; none takes the preset's."""
-    model: Mapping[str, Any] = field(default_factory=dict)
-    """Sizes that differ from the preset's."""
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """Values of TrainConfig that differ from the preset's."""
-    stage: str = "both"
-    features: str | None = None
-    """``vgg19`` or PATH[:NET]."""
-    init: str | None = None
-    """Name or path of a codec to start from; None takes the shipped one of the same sizes, "none" begins anew."""
-    resume: bool = False
-    max_minutes: float = 60.0
-    """For each codec."""
-    device: str = "auto"
-    name: str | None = None
-    """Of the codec; None takes that of the folder."""
-    licence: str = "not stated"
+"""Key of a weights file's metadata under which lambdas and minutes stand, as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,22 +65,6 @@ class Trained:
     minutes: float
     megapixels: float
     finished: bool
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class _Job:
-    """One codec of a run: its folder, its stages, what it starts from."""
-
-    out: Path
-    name: str
-    model: ModelConfig
-    stages: dict[str, TrainConfig]
-    init: Path | None
-
-    @property
-    def path(self) -> Path:
-        """The codec that is made."""
-        return self.out / f"{self.name}{SUFFIX}"
 
 
 def train_codecs(request: Request, report: Callable[[str], None]) -> list[Trained]:
@@ -127,9 +80,9 @@ def train_codecs(request: Request, report: Callable[[str], None]) -> list[Traine
     world = join_world(device)
     say = report if world.leads else _silent
     try:
-        jobs = _jobs(request, device)
+        jobs = plan_jobs(request, device)
         features = load_features(request.features, device) if request.features else None
-        _check(request, jobs)
+        check_jobs(request, jobs)
         crop_px = max(stage.crop_px for job in jobs for stage in job.stages.values())
         photos = load_photos(request.data, crop_px)
         say(f"training on {request.data}: {photos.summary()}")
@@ -152,125 +105,15 @@ def train_codecs(request: Request, report: Callable[[str], None]) -> list[Traine
         leave_world()
 
 
-def set_threads(threads: int | None = None) -> None:
-    """Use ``threads`` cores (None: all that this process may use, or as many as OMP_NUM_THREADS says).
-
-    Denormal floats cost the CPU a hundredfold, so they become zero.
-    """
-    if threads is not None or "OMP_NUM_THREADS" not in os.environ:
-        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(threads or affinity or 1)
-    for kind in (np.float32, np.float64):
-        np.finfo(kind)  # numpy looks for the smallest denormal once, and warns if there is none any more
-    torch.set_flush_denormal(True)
-
-
 def _silent(_: str) -> None:
     """The report of all processes but the first."""
-
-
-def _jobs(request: Request, device: torch.device) -> list[_Job]:
-    preset = load_preset(request.codec)
-    training = dict(request.training)
-    if device.type == "cuda":
-        training.setdefault("batch", GPU_BATCH)
-    if request.features is None and training.setdefault("lambda_p", 0.0) > 0:
-        raise ConfigError(
-            f"lambda-p is {training['lambda_p']:g}, but there are no features",
-            hint="add --features vgg19, or --features PATH of a .safetensors",
-        )
-    preset = preset.changed(request.model, training)
-    stages = preset.stages
-    if request.codec == "photo":
-        if request.stage not in ("fidelity", "realism", "both"):
-            raise ConfigError(f"stage is {request.stage!r}", hint="use fidelity, realism or both")
-        if request.stage != "both":
-            stages = {request.stage: stages[request.stage]}
-    elif request.stage != "both":
-        raise ConfigError(f"{request.codec} has one stage", hint="leave --stage out")
-    total = sum(stage.minutes_share for stage in stages.values())
-    stages = {
-        name: replace(stage, max_minutes=request.max_minutes * stage.minutes_share / total)
-        for name, stage in stages.items()
-    }
-    first = next(iter(stages.values()))
-    lambdas = request.lambda_x or (first.lambda_x,)
-    jobs: list[_Job] = []
-    for value in lambdas:
-        out = request.out if len(lambdas) == 1 else request.out / f"lambda-x-{value:g}"
-        name = request.name or request.out.resolve().name
-        name = name if len(lambdas) == 1 else f"{name}-lambda-x-{value:g}"
-        # Every next one starts where its neighbour ended.
-        init = jobs[-1].path if jobs else _first_init(request, preset.model, out / f"{name}{SUFFIX}")
-        model = jobs[-1].model if jobs else _sizes(request, preset.model, init)
-        changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
-        jobs.append(_Job(out=out, name=name, model=model, stages=changed, init=init))
-    if len({job.out for job in jobs}) < len(jobs):
-        raise ConfigError(f"lambda-x {', '.join(f'{value:g}' for value in lambdas)}: one of them twice")
-    return jobs
-
-
-def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelConfig:
-    """Those of the codec to start from, else the preset's."""
-    if init is None:
-        return preset
-    model = config_from_values(_configuration(init))
-    for name, value in request.model.items():
-        if getattr(model, name) != value:
-            raise ConfigError(
-                f"{init} has {name} {getattr(model, name)}, not {value}", hint="start from scratch with --init none"
-            )
-    return model
-
-
-def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
-    """What the first codec of a run starts from; ``path`` is where it will be written."""
-    if request.init == FROM_SCRATCH and request.stage != "realism":
-        return None
-    if request.stage == "realism" and path.is_file():
-        if request.init is not None and not request.resume:
-            raise ConfigError(
-                f"{path} is there already, and --init names another codec",
-                hint="leave --init out to refine the one that is there, or use another --out",
-            )
-        return path
-    if request.init is not None:
-        entry = resolve(request.init)
-        if entry.codec != request.codec:
-            raise ConfigError(f"--init {request.init} is a codec of {entry.codec}", hint=f"give one of {request.codec}")
-        return entry.path
-    for entry in shipped_models():
-        if entry.codec == request.codec and _configuration(entry.path) == asdict(model):
-            return entry.path
-    if request.stage == "realism":
-        raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
-    return None
-
-
-def _configuration(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(read_metadata(path)["configuration"])
-    return values
-
-
-def _check(request: Request, jobs: list[_Job]) -> None:
-    """What can be refused before photos are read."""
-    for job in jobs:
-        checkpoints = [path for name in job.stages if (path := job.out / f"checkpoint-{name}{SUFFIX}").exists()]
-        if checkpoints and not request.resume:
-            raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
-        for path in checkpoints:
-            read_progress(path)
-        if job.path.exists() and not checkpoints and job.path != job.init:
-            raise ConfigError(f"{job.path} is there already", hint="use another --out or --name")
-        if job.out.exists() and not job.out.is_dir():
-            raise ConfigError(f"{job.out} is a file", hint="give a folder with --out")
 
 
 class _Runner:
     """One codec, stage after stage."""
 
     def __init__(
-        self, request: Request, job: _Job, photos: Photos, squares: list[NDArray[np.uint8]], measured_on: str,
+        self, request: Request, job: Job, photos: Photos, squares: list[NDArray[np.uint8]], measured_on: str,
         features: FeatureNetwork | None, device: torch.device, world: World, report: Callable[[str], None],
         interruption: Interruption,
     ) -> None:  # fmt: skip

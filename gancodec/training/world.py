@@ -1,10 +1,11 @@
-"""The processes of one training run, as ``torchrun`` starts them; a run of one process is a world of size one."""
+"""The processes and threads of a training run; ``torchrun`` starts several processes, else there is a world of one."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -69,6 +70,19 @@ def leave_world() -> None:
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network itself, without the wrapper that shares its gradients."""
     return network.module if isinstance(network, DistributedDataParallel) else network
+
+
+def set_threads(threads: int | None = None) -> None:
+    """Use ``threads`` cores (None: all that this process may use, or as many as OMP_NUM_THREADS says).
+
+    Denormal floats cost the CPU a hundredfold, so they become zero.
+    """
+    if threads is not None or "OMP_NUM_THREADS" not in os.environ:
+        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(threads or affinity or 1)
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # numpy looks for the smallest denormal once, and warns if there is none any more
+    torch.set_flush_denormal(True)
 
 
 def device_for(device: torch.device) -> torch.device:

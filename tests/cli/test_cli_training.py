@@ -21,11 +21,12 @@ from PIL import Image
 from gancodec.cli import train_options
 from gancodec.cli.main import main
 from gancodec.networks.config import FAMILIES, SYMBOL_CHANNELS, ModelConfig
-from gancodec.training import config, journal, losses
+from gancodec.training import config, journal, losses, plan
 from gancodec.training import run as engine
 from gancodec.training.config import Preset
 from gancodec.training.loop import Interruption
-from gancodec.training.run import Request, Trained
+from gancodec.training.plan import Request
+from gancodec.training.run import Trained
 from gancodec.training.stage import Stage
 from tests.tiny import TINY, TINY_EXTREME, made_picture
 
@@ -52,7 +53,7 @@ def tiny_preset(codec: str) -> Preset:
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "load_preset", tiny_preset)
+        patch.setattr(plan, "load_preset", tiny_preset)
         patch.setattr(engine, "KLT_CROPS", 60)
         patch.setattr(journal, "find_spec", lambda name: None)  # TensorBoard takes seconds to load
         yield

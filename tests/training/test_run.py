@@ -13,9 +13,10 @@ from PIL import Image
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError
 from gancodec.registry import read_entry
-from gancodec.training import run
+from gancodec.training import plan, run
 from gancodec.training.config import Preset
-from gancodec.training.run import Request, Trained, train_codecs
+from gancodec.training.plan import Request
+from gancodec.training.run import Trained, train_codecs
 from tests.tiny import TINY, TINY_EXTREME, made_picture
 from tests.training.conftest import small_config
 
@@ -25,7 +26,7 @@ def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}
     models = {"photo": TINY, "extreme": TINY_EXTREME}
     monkeypatch.setattr(
-        run, "load_preset",
+        plan, "load_preset",
         lambda codec: Preset(model=models[codec], stages={name: small_config(name) for name in stages[codec]}),
     )  # fmt: skip
     monkeypatch.setattr(run, "FITTED_MEGAPIXELS", 0.05)
@@ -113,7 +114,7 @@ def test_sizes_come_from_the_codec_to_start_from(
 ) -> None:
     first = go(photo_folder, tmp_path / "first", codec="extreme")
     monkeypatch.setattr(
-        run, "load_preset",
+        plan, "load_preset",
         lambda codec: Preset(model=replace(TINY_EXTREME, channels_8=16), stages={"joint": small_config("joint")}),
     )  # fmt: skip
     go(photo_folder, tmp_path / "second", codec="extreme", init=str(first.path))

@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 import torch
 from gancodec.training.config import Preset
-from gancodec.training import run
+from gancodec.training import plan, run
 from tests.tiny import TINY, TINY_EXTREME
 from tests.training.conftest import small_config
 codec, data, out, minutes, resume = sys.argv[1:]
 torch.set_num_threads(1)
 stages = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}[codec]
 model = TINY if codec == "photo" else TINY_EXTREME
-run.load_preset = lambda name: Preset(model=model, stages={stage: small_config(stage) for stage in stages})
+plan.load_preset = lambda name: Preset(model=model, stages={stage: small_config(stage) for stage in stages})
 run.FITTED_MEGAPIXELS = 0.05
 request = run.Request(
     codec=codec, data=Path(data), out=Path(out), init="none", max_minutes=float(minutes), device="cpu",

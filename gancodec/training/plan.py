@@ -1,0 +1,162 @@
+"""What a call of ``gancodec train`` comes to: options and preset -> codecs to train.  What does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gancodec.errors import ConfigError, MissingModelError
+from gancodec.networks.config import ModelConfig, config_from_values
+from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
+from gancodec.training.checkpoint import read_progress
+from gancodec.training.config import TrainConfig, load_preset
+
+GPU_BATCH = 64
+"""Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
+FROM_SCRATCH = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What ``gancodec train`` was asked for."""
+
+    codec: str
+    data: Path
+    out: Path
+    valid: Path | None = None
+    lambda_x: tuple[float, ...] = ()
+    """Several train one codec each, in this order; none takes the preset's."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Sizes that differ from the preset's."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Values of TrainConfig that differ from the preset's."""
+    stage: str = "both"
+    features: str | None = None
+    """``vgg19`` or PATH[:NET]."""
+    init: str | None = None
+    """Name or path of a codec to start from; None takes the shipped one of the same sizes, "none" begins anew."""
+    resume: bool = False
+    max_minutes: float = 60.0
+    """For each codec."""
+    device: str = "auto"
+    name: str | None = None
+    """Of the codec; None takes that of the folder."""
+    licence: str = "not stated"
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Job:
+    """One codec of a run: its folder, its stages, what it starts from."""
+
+    out: Path
+    name: str
+    model: ModelConfig
+    stages: dict[str, TrainConfig]
+    init: Path | None
+
+    @property
+    def path(self) -> Path:
+        """The codec that is made."""
+        return self.out / f"{self.name}{SUFFIX}"
+
+
+def plan_jobs(request: Request, device: torch.device) -> list[Job]:
+    preset = load_preset(request.codec)
+    training = dict(request.training)
+    if device.type == "cuda":
+        training.setdefault("batch", GPU_BATCH)
+    if request.features is None and training.setdefault("lambda_p", 0.0) > 0:
+        raise ConfigError(
+            f"lambda-p is {training['lambda_p']:g}, but there are no features",
+            hint="add --features vgg19, or --features PATH of a .safetensors",
+        )
+    preset = preset.changed(request.model, training)
+    stages = preset.stages
+    if request.codec == "photo":
+        if request.stage not in ("fidelity", "realism", "both"):
+            raise ConfigError(f"stage is {request.stage!r}", hint="use fidelity, realism or both")
+        if request.stage != "both":
+            stages = {request.stage: stages[request.stage]}
+    elif request.stage != "both":
+        raise ConfigError(f"{request.codec} has one stage", hint="leave --stage out")
+    total = sum(stage.minutes_share for stage in stages.values())
+    stages = {
+        name: replace(stage, max_minutes=request.max_minutes * stage.minutes_share / total)
+        for name, stage in stages.items()
+    }
+    first = next(iter(stages.values()))
+    lambdas = request.lambda_x or (first.lambda_x,)
+    jobs: list[Job] = []
+    for value in lambdas:
+        out = request.out if len(lambdas) == 1 else request.out / f"lambda-x-{value:g}"
+        name = request.name or request.out.resolve().name
+        name = name if len(lambdas) == 1 else f"{name}-lambda-x-{value:g}"
+        # Every next one starts where its neighbour ended.
+        init = jobs[-1].path if jobs else _first_init(request, preset.model, out / f"{name}{SUFFIX}")
+        model = jobs[-1].model if jobs else _sizes(request, preset.model, init)
+        changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
+        jobs.append(Job(out=out, name=name, model=model, stages=changed, init=init))
+    if len({job.out for job in jobs}) < len(jobs):
+        raise ConfigError(f"lambda-x {', '.join(f'{value:g}' for value in lambdas)}: one of them twice")
+    return jobs
+
+
+def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelConfig:
+    """Those of the codec to start from, else the preset's."""
+    if init is None:
+        return preset
+    model = config_from_values(stored_configuration(init))
+    for name, value in request.model.items():
+        if getattr(model, name) != value:
+            raise ConfigError(
+                f"{init} has {name} {getattr(model, name)}, not {value}", hint="start from scratch with --init none"
+            )
+    return model
+
+
+def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
+    """What the first codec of a run starts from; ``path`` is where it will be written."""
+    if request.init == FROM_SCRATCH and request.stage != "realism":
+        return None
+    if request.stage == "realism" and path.is_file():
+        if request.init is not None and not request.resume:
+            raise ConfigError(
+                f"{path} is there already, and --init names another codec",
+                hint="leave --init out to refine the one that is there, or use another --out",
+            )
+        return path
+    if request.init is not None:
+        entry = resolve(request.init)
+        if entry.codec != request.codec:
+            raise ConfigError(f"--init {request.init} is a codec of {entry.codec}", hint=f"give one of {request.codec}")
+        return entry.path
+    for entry in shipped_models():
+        if entry.codec == request.codec and stored_configuration(entry.path) == asdict(model):
+            return entry.path
+    if request.stage == "realism":
+        raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
+    return None
+
+
+def stored_configuration(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(read_metadata(path)["configuration"])
+    return values
+
+
+def check_jobs(request: Request, jobs: list[Job]) -> None:
+    """What can be refused before photos are read."""
+    for job in jobs:
+        checkpoints = [path for name in job.stages if (path := job.out / f"checkpoint-{name}{SUFFIX}").exists()]
+        if checkpoints and not request.resume:
+            raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
+        for path in checkpoints:
+            read_progress(path)
+        if job.path.exists() and not checkpoints and job.path != job.init:
+            raise ConfigError(f"{job.path} is there already", hint="use another --out or --name")
+        if job.out.exists() and not job.out.is_dir():
+            raise ConfigError(f"{job.out} is a file", hint="give a folder with --out")
