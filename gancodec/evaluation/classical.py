@@ -17,7 +17,7 @@ _LIBRARIES: Final = {"JPEG": "libjpeg_turbo", "WEBP": "webp", "AVIF": "avif"}
 
 @dataclass(frozen=True, kw_only=True)
 class ClassicalCodec:
-    """One format of Pillow's with fixed options; a Coder (see coders.py)."""
+    """One format of Pillow's with fixed options; a Coder, and its own Decoder (see coders.py)."""
 
     name: str
     format: str
@@ -36,14 +36,24 @@ class ClassicalCodec:
         version = features.version(library)  # None where Pillow was built with the plain libjpeg
         return f"{self.described}; {library.replace('_', '-')} {version or 'unknown version'}"
 
-    def encode(self, picture: Image.Image, quality: float) -> bytes:
+    @property
+    def realism(self) -> None:
+        """There is no choice."""
+        return None
+
+    @property
+    def decoders(self) -> tuple[ClassicalCodec]:
+        """Itself."""
+        return (self,)
+
+    def encode(self, picture: Image.Image, quality: float | None) -> bytes:
         """The bytes of a real file, as they would lie on disk.
 
         Metadata in `picture.info` (profile, EXIF) may be written too: give pictures without it.
         Raises ConfigError for a quality that is no whole number in 0..100 or a format that this Pillow lacks,
         PictureError if the library refuses the picture (WebP's sides end at 16383).
         """
-        if quality != int(quality) or not 0 <= quality <= 100:
+        if quality is None or quality != int(quality) or not 0 <= quality <= 100:
             raise ConfigError(f"{self.name}: quality is {quality}", hint="give a whole number in 0..100")
         Image.init()
         if self.format not in Image.SAVE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image
@@ -10,31 +11,55 @@ from PIL import Image
 from gancodec.errors import ConfigError
 
 
-class Coder(Protocol):
-    """A codec with its settings fixed, all but quality."""
+class Decoder(Protocol):
+    """One way to open the files of a coder: it makes one curve."""
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """What tables call the curve."""
 
     @property
     def settings(self) -> str:
         """All that somebody needs in order to repeat its curve, but the qualities."""
 
     @property
-    def qualities(self) -> tuple[float, ...]:
-        """The qualities to measure, in its own scale, rising."""
-
-    def encode(self, picture: Image.Image, quality: float) -> bytes:
-        """The bytes of a whole file for a picture of mode RGB; raises GancodecError if it refuses the picture."""
+    def realism(self) -> float | None:
+        """0 (faithful) to 1 (realistic); None where there is no such choice."""
 
     def decode(self, data: bytes) -> Image.Image:
         """The 8-bit picture in such a file."""
 
 
+class Coder(Protocol):
+    """A codec with its settings fixed, all but quality; a picture is encoded once for all of its decoders."""
+
+    @property
+    def name(self) -> str:
+        """What names of files call it."""
+
+    @property
+    def qualities(self) -> tuple[float | None, ...]:
+        """The qualities to measure, in its own scale, rising; one None if it has one rate only."""
+
+    @property
+    def decoders(self) -> Sequence[Decoder]:
+        """At least one."""
+
+    def encode(self, picture: Image.Image, quality: float | None) -> bytes:
+        """The bytes of a whole file for a picture of mode RGB; raises GancodecError if it refuses the picture."""
+
+
 class _Entry(Protocol):
     @property
     def name(self) -> str: ...
+
+
+class _Abilities(Protocol):
+    @property
+    def has_quality(self) -> bool: ...
+
+    @property
+    def has_realism(self) -> bool: ...
 
 
 class Facade(Protocol):
@@ -44,32 +69,62 @@ class Facade(Protocol):
     def entry(self) -> _Entry:
         """What is known of its weights."""
 
-    def compress(self, picture: Image.Image, /, *, quality: float) -> bytes:
-        """The bytes of a .gnc file; quality 0..100."""
+    @property
+    def pipeline(self) -> _Abilities:
+        """What it can do."""
+
+    def compress(self, picture: Image.Image, /, *, quality: float | None = None) -> bytes:
+        """The bytes of a .gnc file; quality 0..100, None for a codec without."""
 
     def decompress(self, data: bytes, /, *, realism: float) -> Image.Image:
         """The picture; realism 0..1."""
 
 
-class GancodecCoder:
-    """`gancodec.Codec` as a Coder, at one realism."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RealismDecoder:
+    """`gancodec.Codec` as a Decoder, at one realism."""
 
-    def __init__(self, codec: Facade, *, qualities: Sequence[float], realism: float = 0.0) -> None:
-        """qualities: 0..100, sorted here; realism: 0 (faithful) to 1.  Raises ConfigError outside of these."""
-        if not qualities or not all(0 <= quality <= 100 for quality in qualities):
-            raise ConfigError(f"qualities are {list(qualities)}", hint="give at least one number in 0..100")
-        if not 0 <= realism <= 1:
-            raise ConfigError(f"realism is {realism}", hint="give a number in 0..1")
-        self._codec = codec
-        self._realism = realism
-        self.name = codec.entry.name
-        self.settings = f"realism {realism:g}"
-        self.qualities = tuple(sorted(set(qualities)))
-
-    def encode(self, picture: Image.Image, quality: float) -> bytes:
-        """The .gnc file."""
-        return self._codec.compress(picture, quality=quality)
+    codec: Facade
+    name: str
+    settings: str
+    realism: float
 
     def decode(self, data: bytes) -> Image.Image:
-        """The picture, at the realism given to the constructor."""
-        return self._codec.decompress(data, realism=self._realism)
+        """The picture of a .gnc file."""
+        return self.codec.decompress(data, realism=self.realism)
+
+
+class GancodecCoder:
+    """`gancodec.Codec` as a Coder, with a decoder for each realism."""
+
+    def __init__(
+        self, codec: Facade, *, qualities: Sequence[float], realisms: Sequence[float] = (0.0,), name: str = ""
+    ) -> None:
+        """qualities: 0..100, sorted here, and of no use to a codec of one rate.  realisms: 0 (faithful) to 1, in the
+        order of their curves.  name: if not that of the weights.
+
+        Raises ConfigError outside of these, and for realism that the codec does not have.
+        """
+        if not qualities or not all(0 <= quality <= 100 for quality in qualities):
+            raise ConfigError(f"qualities are {list(qualities)}", hint="give at least one number in 0..100")
+        if not realisms or not all(0 <= realism <= 1 for realism in realisms):
+            raise ConfigError(f"realisms are {list(realisms)}", hint="give at least one number in 0..1")
+        self.name = name or codec.entry.name
+        if max(realisms) > 0 and not codec.pipeline.has_realism:
+            raise ConfigError(f"codec {self.name!r} has no realism generator", hint="use realism 0")
+        has_quality = codec.pipeline.has_quality
+        self.qualities: tuple[float | None, ...] = tuple(sorted(set(qualities))) if has_quality else (None,)
+        self.decoders = tuple(
+            RealismDecoder(
+                codec=codec,
+                name=f"{self.name} r={realism:g}" if realism > 0 else self.name,
+                settings=f"realism {realism:g}" if has_quality else f"realism {realism:g}, one rate",
+                realism=realism,
+            )
+            for realism in dict.fromkeys(realisms)
+        )
+        self._codec = codec
+
+    def encode(self, picture: Image.Image, quality: float | None) -> bytes:
+        """The .gnc file."""
+        return self._codec.compress(picture) if quality is None else self._codec.compress(picture, quality=quality)

@@ -19,7 +19,7 @@ QUALITIES = (0, 20, 40, 60, 80, 100)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print, for each quality, the mean overhead, the worst excess of a file and the share of z."""
+    """Print, for each quality that the codec has, the mean overhead, a file's worst excess and the share of z."""
     parser = argparse.ArgumentParser(prog="python -m gancodec.evaluation.coding", description=__doc__)
     parser.add_argument("inputs", nargs="+", type=Path)
     parser.add_argument("--codec", default=DEFAULT_CODEC)
@@ -30,11 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         codec = Codec.load(options.codec, "cpu")
         pictures = [read_picture(path.read_bytes(), name=path.name) for path in find_pictures(options.inputs)]
         print("quality  file above payload  worst file above ideal + container  z in the payload")
-        for quality in QUALITIES:
+        for quality in QUALITIES if codec.pipeline.has_quality else (None,):
             container_bytes = hyper = total = 0.0
             worst = 0.0
             for picture in pictures:
-                coded = codec.encode_pixels(picture.colour_HWC, quality * 256, measure=True)
+                coded = codec.encode_pixels(picture.colour_HWC, (quality or 0) * 256, measure=True)
                 assert coded.ideal_bits is not None and coded.hyper_bits is not None
                 above = len(codec.compress(picture, quality=quality)) - len(coded.payload)
                 container_bytes += above
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 hyper += coded.hyper_bits
                 total += coded.ideal_bits
             mean = container_bytes / len(pictures)
-            print(f"{quality:7d}  {mean:12.1f} bytes  {100 * worst:+32.2f} %  {100 * hyper / total:14.1f} %")
+            label = "–" if quality is None else str(quality)
+            print(f"{label:>7}  {mean:12.1f} bytes  {100 * worst:+32.2f} %  {100 * hyper / total:14.1f} %")
     except (GancodecError, OSError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return exc.exit_code if isinstance(exc, GancodecError) else 3

@@ -1,4 +1,4 @@
-"""Rate and distortion of one picture.
+"""Rate, distortion and perceptual distance of one picture.
 
 Axes: H rows, W columns, C channels.  Every measure states its data range; all are for 8-bit RGB as it would be read
 back from disk, never for a network's float output, which rounds more kindly.
@@ -7,17 +7,39 @@ back from disk, never for a network's float output, which rounds more kindly.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gancodec.errors import ConfigError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PEAK: Final = 255
 """Largest sample of 8 bits: the data range of every measure here."""
 MS_SSIM_MIN_SIDE: Final = 161
 """Pixels.  Five scales halve the picture four times, and the 11-tap window must still fit: (11 − 1) · 2⁴ < side."""
+
+
+LPIPS_NETS: Final = ("alex", "squeeze")
+"""Feature networks that have all taps and learned weights of LPIPS: the distances of others are not called that."""
+
+
+class Features(Protocol):
+    """The part of `gancodec.features.FeatureNetwork` that is measured with; tests have their own."""
+
+    @property
+    def name(self) -> str:
+        """One of gancodec.networks.features.ARCHITECTURES."""
+
+    @property
+    def min_side_px(self) -> int:
+        """Smallest height and width of a picture, in pixels."""
+
+    def distance(self, x_BCHW: Tensor, y_BCHW: Tensor, /) -> Tensor:
+        """RGB in [−1, 1], float32 [B, 3, H, W] -> how different two pictures look, [B]; 0 for equal ones."""
 
 
 def bpp(size_bytes: int, width: int, height: int) -> float:
@@ -67,6 +89,30 @@ def ms_ssim(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float | None:
 def ms_ssim_db(value: float) -> float:
     """MS-SSIM v in 0..1 on a scale in dB, −10·log10(1 − v); inf for 1.  Differences near 1 become readable."""
     return -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
+def perceptual(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8], features: Features) -> float | None:
+    """How different two pictures look to a feature network on the CPU: 0 for equal pictures, lower is better.
+
+    a_HWC, b_HWC: uint8 RGB in 0..255, [H, W, 3], of one shape; the network gets them as exact float32 in [−1, 1].
+    LPIPS (Zhang et al. 2018, arXiv:1801.03924) for the networks in LPIPS_NETS.  None where a side is shorter than
+    the network can take.
+    """
+    _check_pair(a_HWC, b_HWC)
+    if min(a_HWC.shape[:2]) < features.min_side_px:
+        return None
+    import torch
+
+    from gancodec.networks.exactness import exact_arithmetic
+
+    x_1CHW, y_1CHW = (torch.tensor(picture_HWC).permute(2, 0, 1)[None] / 127.5 - 1 for picture_HWC in (a_HWC, b_HWC))
+    with torch.inference_mode(), exact_arithmetic():
+        return float(features.distance(x_1CHW, y_1CHW))
+
+
+def perceptual_label(features: Features) -> str:
+    """What `perceptual` measures with this network, as tables call it."""
+    return f"LPIPS ({features.name})" if features.name in LPIPS_NETS else f"distance ({features.name})"
 
 
 def _check_pair(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""Rate–distortion curves as a picture: PSNR and MS-SSIM in dB over bits per pixel."""
+"""Rate–distortion curves as a picture: PSNR, MS-SSIM in dB and a perceptual distance over bits per pixel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def draw(result: SweepResult, path: Path) -> None:
     """Write the curves to `path` (PNG, SVG or PDF by its suffix).
 
     Rates are on a logarithmic axis, where equal distances are equal percentages, as in a BD-rate.  Measured curves are
-    in colour, published ones grey and dashed.  Without MS-SSIM (small pictures) there is one panel.
+    in colour, published ones grey and dashed.  A panel each, without those that have no values (small pictures have no
+    MS-SSIM).
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,6 +39,8 @@ def draw(result: SweepResult, path: Path) -> None:
     panels: list[tuple[str, Callable[[Point], float | None]]] = [("PSNR, RGB, in dB", lambda point: point.psnr)]
     if any(point.ms_ssim is not None for point in result.curves[0].points):
         panels.append(("MS-SSIM in dB, −10·log₁₀(1 − v)", lambda point: point.ms_ssim_db))
+    if any(point.lpips is not None for point in result.curves[0].points):
+        panels.append((f"{result.perceptual}, lower is better", lambda point: point.lpips))
     figure = Figure(figsize=(6.4 * len(panels), 5.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     for index, (label, quality_of) in enumerate(panels):
@@ -69,7 +72,7 @@ def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], f
     for style, curve in zip(_DASHES, references, strict=False):
         rates, qualities = _finite_points(curve, quality_of)
         axes.plot(rates, qualities, linestyle=style, color="0.3", linewidth=1.3, zorder=2, label=curve.codec)
-    low, high = _window([point.bpp for point in result.curves[0].points])
+    low, high = _window(result)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
@@ -85,7 +88,8 @@ def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], f
         pad = 0.04 * (max(visible) - min(visible)) or 1.0
         axes.set_ylim(min(visible) - pad, max(visible) + pad)
     axes.set_xlabel("bits per pixel")
-    axes.locator_params(axis="y", nbins=10, integer=True)
+    in_db = bool(visible) and max(visible) - min(visible) > 2
+    axes.locator_params(axis="y", nbins=10, integer=in_db)
     axes.grid(visible=True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -96,8 +100,11 @@ def _drawn(result: SweepResult) -> list[Curve]:
     return [curve for name in _DRAWN for curve in result.references if curve.codec.startswith(name)]
 
 
-def _window(rates: list[float]) -> tuple[float, float]:
-    """Ends of the rate axis, in bits per pixel."""
+def _window(result: SweepResult) -> tuple[float, float]:
+    """Ends of the rate axis, in bits per pixel: the first curve and every codec of one point are inside."""
+    first = result.curves[0]
+    shown = [curve for curve in result.curves if len(curve.points) == 1 or curve is first or len(first.points) == 1]
+    rates = [point.bpp for curve in shown for point in curve.points]
     return min(rates) / _MARGIN, max(rates) * _MARGIN
 
 

@@ -1,8 +1,9 @@
-"""Pictures × codecs × qualities -> rows, mean curves, BD-rates.  `run_sweep` computes, `main` parses and writes.
+"""Pictures × codecs × qualities × realisms -> rows, mean curves, BD-rates.
 
     python -m gancodec.evaluation.sweep FOLDER_OR_FILES… --codec photo --against jpeg,webp,avif --json F --plot F.png
 
-Rate is that of the whole file; distortion is measured on the 8-bit picture that the file decodes to.
+`run_sweep` computes; arguments.py parses and writes.  Rate is that of the whole file; distortion is measured on the
+8-bit picture that the file decodes to.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from gancodec.errors import ConfigError, GancodecError, PictureError
-from gancodec.evaluation.coders import Coder
-from gancodec.evaluation.metrics import bpp, ms_ssim, psnr
+from gancodec.evaluation.coders import Coder, Decoder
+from gancodec.evaluation.images import check_image_names, image_name
+from gancodec.evaluation.matched import at_rates, check_rates
+from gancodec.evaluation.metrics import Features, bpp, ms_ssim, perceptual, perceptual_label, psnr
 from gancodec.evaluation.results import Curve, MetricName, Row, Skipped, SweepResult, compare, mean_point
 from gancodec.picture import read_picture
 
@@ -31,28 +34,39 @@ def run_sweep(
     coders: Sequence[Coder],
     *,
     references: Sequence[Curve] = (),
+    features: Features | None = None,
+    at_bpp: Sequence[float] = (),
+    images: Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> SweepResult:
-    """Measure every coder at each of its qualities on every picture, and the first coder against all others.
+    """Measure every coder at each of its qualities on every picture, and the first curve against all others.
 
     inputs: picture files, and folders whose pictures are taken (not those of folders below).
-    references: published curves, to compare the first coder with as well; whoever gives them vouches for the pictures.
+    coders: each of their decoders makes a curve, in this order.
+    references: published curves, to compare the first one with as well; whoever gives them vouches for the pictures.
+    features: on the CPU; adds a perceptual distance to every row.
+    at_bpp: rates at which to compare the curves, in bits per pixel.
+    images: a folder that gets every decoded picture as PNG (of skipped pictures those that there were).
     progress: gets a line of text after each picture.
 
     A picture that cannot be read, or that one of the coders refuses, is skipped for all of them, so that all means are
-    over the same pictures.  Raises ConfigError if no coder is given, names repeat, or no picture is left.
+    over the same pictures.  Raises ConfigError if no coder is given, names repeat, rates make no sense, or no picture
+    is left; OSError if a decoded picture cannot be written.
     """
-    names = [coder.name for coder in coders]
+    names = [decoder.name for coder in coders for decoder in coder.decoders]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"codecs to measure are {names}", hint="give at least one, and none twice")
+    check_rates(at_bpp)
     paths = find_pictures(inputs)
+    if images is not None:
+        check_image_names([path.name for path in paths], coders)
     rows: list[Row] = []
     pictures: list[str] = []
     skipped: list[Skipped] = []
     started = time.monotonic()
     for index, path in enumerate(paths, start=1):
         try:
-            rows += measure_picture(load_rgb(path), path.name, coders)
+            rows += measure_picture(load_rgb(path), path.name, coders, features=features, images=images)
             pictures.append(path.name)
             outcome = "done"
         except GancodecError as exc:
@@ -64,8 +78,8 @@ def run_sweep(
         progress(f"[{index}/{len(paths)}] {path.name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
     if not pictures:
         raise ConfigError(f"none of {len(paths)} pictures could be measured", hint=f"the last: {skipped[-1].reason}")
-    curves = tuple(_curve(coder, rows) for coder in coders)
-    anchors = [*curves[1:], *references]
+    curves = tuple(_curve(coder, decoder, rows) for coder in coders for decoder in coder.decoders)
+    anchors = [curve for curve in (*curves[1:], *references) if len(curve.points) > 1 < len(curves[0].points)]
     return SweepResult(
         pictures=tuple(pictures),
         rows=tuple(rows),
@@ -73,6 +87,8 @@ def run_sweep(
         references=tuple(references),
         comparisons=tuple(compare(curves[0], anchor, metric) for metric in _METRICS for anchor in anchors),
         skipped=tuple(skipped),
+        perceptual="" if features is None else perceptual_label(features),
+        at_rates=at_rates([*curves, *references], at_bpp),
     )
 
 
@@ -107,34 +123,50 @@ def load_rgb(path: Path) -> Image.Image:
     return Image.fromarray(np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC)
 
 
-def measure_picture(picture: Image.Image, name: str, coders: Sequence[Coder]) -> list[Row]:
-    """One row for each coder and quality.  `picture`: RGB without metadata.  Raises GancodecError if one refuses it."""
+def measure_picture(
+    picture: Image.Image,
+    name: str,
+    coders: Sequence[Coder],
+    *,
+    features: Features | None = None,
+    images: Path | None = None,
+) -> list[Row]:
+    """One row for each coder, quality and decoder.  Raises GancodecError if a coder refuses the picture.
+
+    picture: RGB without metadata.  name: of its file.  features, images: as for `run_sweep`.
+    """
     original_HWC = np.asarray(picture)
     rows = []
     for coder in coders:
         for quality in coder.qualities:
             data = coder.encode(picture, quality)
-            decoded_HWC = np.asarray(coder.decode(data).convert("RGB"))
-            rows.append(
-                Row(
-                    codec=coder.name,
-                    quality=quality,
-                    picture=name,
-                    width=picture.width,
-                    height=picture.height,
-                    size_bytes=len(data),
-                    bpp=bpp(len(data), picture.width, picture.height),
-                    psnr=psnr(original_HWC, decoded_HWC),
-                    ms_ssim=ms_ssim(original_HWC, decoded_HWC),
+            for decoder in coder.decoders:
+                decoded_HWC = np.asarray(decoder.decode(data).convert("RGB"))
+                rows.append(
+                    Row(
+                        codec=decoder.name,
+                        quality=quality,
+                        realism=decoder.realism,
+                        picture=name,
+                        width=picture.width,
+                        height=picture.height,
+                        size_bytes=len(data),
+                        bpp=bpp(len(data), picture.width, picture.height),
+                        psnr=psnr(original_HWC, decoded_HWC),
+                        ms_ssim=ms_ssim(original_HWC, decoded_HWC),
+                        lpips=None if features is None else perceptual(original_HWC, decoded_HWC, features),
+                    )
                 )
-            )
+                if images is not None:
+                    file = images / image_name(name, coder.name, quality, decoder.realism)
+                    Image.fromarray(decoded_HWC).save(file, format="PNG")
     return rows
 
 
-def _curve(coder: Coder, rows: Sequence[Row]) -> Curve:
-    own = [row for row in rows if row.codec == coder.name]
+def _curve(coder: Coder, decoder: Decoder, rows: Sequence[Row]) -> Curve:
+    own = [row for row in rows if row.codec == decoder.name]
     points = (mean_point([row for row in own if row.quality == quality]) for quality in coder.qualities)
-    return Curve(codec=coder.name, settings=coder.settings, points=tuple(points))
+    return Curve(codec=decoder.name, settings=decoder.settings, points=tuple(points))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,23 +21,53 @@ class FakeEntry:
     name: str = "fake"
 
 
+@dataclass
+class FakePipeline:
+    has_quality: bool = True
+    has_realism: bool = True
+
+
 class FakeCodec:
-    """Encodes for real, as JPEG 4:4:4; quality 0..100 becomes JPEG's 5..95.  Refuses pictures 13 pixels wide."""
+    """Encodes for real, as JPEG 4:4:4; quality 0..100 becomes JPEG's 5..95.  Refuses pictures 13 pixels wide.
 
-    def __init__(self, name: str = "fake") -> None:
+    Realism makes pictures lighter.  Without quality, JPEG's is 2.
+    """
+
+    def __init__(self, name: str = "fake", *, has_quality: bool = True, has_realism: bool = True) -> None:
         self.entry = FakeEntry(name)
+        self.pipeline = FakePipeline(has_quality, has_realism)
         self.realism_seen: set[float] = set()
+        self.files_made = 0
 
-    def compress(self, picture: Image.Image, /, *, quality: float) -> bytes:
+    def compress(self, picture: Image.Image, /, **options: float) -> bytes:
+        assert set(options) == ({"quality"} if self.pipeline.has_quality else set())
         if picture.width == 13:
             raise PictureError("it is 13 pixels wide", hint="give another")
+        self.files_made += 1
         buffer = io.BytesIO()
-        picture.save(buffer, format="JPEG", quality=round(5 + 0.9 * quality), subsampling="4:4:4")
+        quality = round(5 + 0.9 * options["quality"]) if options else 2
+        picture.save(buffer, format="JPEG", quality=quality, subsampling="4:4:4")
         return buffer.getvalue()
 
     def decompress(self, data: bytes, /, *, realism: float) -> Image.Image:
+        assert self.pipeline.has_realism or realism == 0
         self.realism_seen.add(realism)
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data)).point(lambda value: min(255, value + 8 * realism))
+
+
+class FakeFeatures:
+    """Mean absolute difference in [−1, 1], for sides of 32 pixels and more."""
+
+    def __init__(self, name: str = "alex") -> None:
+        self.name = name
+        self.min_side_px = 32
+        self.seen: list[torch.Tensor] = []
+        self.precision_seen: set[str] = set()
+
+    def distance(self, x_BCHW: torch.Tensor, y_BCHW: torch.Tensor, /) -> torch.Tensor:
+        self.seen += [x_BCHW, y_BCHW]
+        self.precision_seen.add(torch.backends.mkldnn.conv.fp32_precision)
+        return (x_BCHW - y_BCHW).abs().mean((1, 2, 3))
 
 
 def photo_like(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -63,6 +94,17 @@ def make_photo() -> Callable[[int, int], Image.Image]:
 @pytest.fixture
 def fake_codec() -> FakeCodec:
     return FakeCodec()
+
+
+@pytest.fixture
+def one_rate_codec() -> FakeCodec:
+    """As ``extreme``: neither quality nor realism."""
+    return FakeCodec("rough", has_quality=False, has_realism=False)
+
+
+@pytest.fixture
+def features() -> FakeFeatures:
+    return FakeFeatures()
 
 
 @pytest.fixture

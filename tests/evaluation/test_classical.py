@@ -63,8 +63,8 @@ def test_settings_name_the_options_and_the_library() -> None:
     assert classical("JPEG").settings.startswith("4:2:0, optimised, progressive; libjpeg-turbo ")
 
 
-@pytest.mark.parametrize("quality", [-1, 101, 50.5])
-def test_a_quality_that_pillow_would_bend_is_refused(quality: float, photo: Image.Image) -> None:
+@pytest.mark.parametrize("quality", [-1, 101, 50.5, None])
+def test_a_quality_that_pillow_would_bend_is_refused(quality: float | None, photo: Image.Image) -> None:
     with pytest.raises(ConfigError, match="quality"):
         classical("webp").encode(photo, quality)
 

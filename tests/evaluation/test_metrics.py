@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from gancodec.errors import ConfigError
-from gancodec.evaluation.metrics import bpp, ms_ssim, ms_ssim_db, psnr
+from gancodec.evaluation.metrics import bpp, ms_ssim, ms_ssim_db, perceptual, perceptual_label, psnr
 
 
 def flat(value: int, height: int = 4, width: int = 4) -> np.ndarray:
@@ -65,6 +66,36 @@ def test_ms_ssim_has_the_data_range_of_8_bits() -> None:
 def test_ms_ssim_in_db() -> None:
     assert ms_ssim_db(0.99) == pytest.approx(20.0)
     assert ms_ssim_db(1.0) == math.inf
+
+
+def test_perceptual_distance_is_of_float32_in_minus_one_to_one(features) -> None:
+    assert perceptual(flat(0, 32, 40), flat(255, 32, 40), features) == pytest.approx(2)
+    x, y = features.seen
+    assert (x.dtype, x.shape, x.device.type) == (torch.float32, (1, 3, 32, 40), "cpu")
+    assert (x.unique().tolist(), y.unique().tolist()) == ([-1], [1])
+
+
+def test_perceptual_distance_does_not_depend_on_the_callers_precision(features) -> None:
+    before = torch.backends.mkldnn.conv.fp32_precision
+    try:
+        torch.backends.mkldnn.conv.fp32_precision = "bf16"
+        perceptual(flat(0, 32, 32), flat(9, 32, 32), features)
+    finally:
+        torch.backends.mkldnn.conv.fp32_precision = before
+    assert features.precision_seen == {"ieee"}
+
+
+def test_perceptual_distance_is_none_below_the_networks_side(features) -> None:
+    assert perceptual(flat(0, 31, 40), flat(0, 31, 40), features) is None
+    assert perceptual(flat(0, 32, 32), flat(0, 32, 32), features) == 0
+
+
+@pytest.mark.parametrize(
+    ("net", "label"), [("alex", "LPIPS (alex)"), ("squeeze", "LPIPS (squeeze)"), ("vgg16hed", "distance (vgg16hed)")]
+)
+def test_only_networks_with_all_heads_are_called_lpips(features, net: str, label: str) -> None:
+    features.name = net
+    assert perceptual_label(features) == label
 
 
 @pytest.mark.parametrize("measure", [psnr, ms_ssim])

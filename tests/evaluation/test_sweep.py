@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gancodec.codec import Codec
 from gancodec.errors import ConfigError, PictureError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import GancodecCoder
 from gancodec.evaluation.metrics import ms_ssim, psnr
 from gancodec.evaluation.results import Curve, Point, Row, compare, mean_point
 from gancodec.evaluation.sweep import find_pictures, load_rgb, run_sweep
+from tests.conftest import GOLDEN
+from tests.tiny import made_picture
 
 
 def coder(codec, qualities=(10, 60, 95)) -> GancodecCoder:
@@ -59,9 +63,91 @@ def test_the_first_codec_is_compared_with_all_others_in_both_measures(folder: Pa
     assert same.low < same.high
 
 
-def test_realism_reaches_the_decoder(folder: Path, fake_codec) -> None:
-    run_sweep([folder], [GancodecCoder(fake_codec, qualities=[50], realism=0.5)])
-    assert fake_codec.realism_seen == {0.5}
+def test_every_realism_is_a_curve_of_the_same_files(folder: Path, fake_codec) -> None:
+    result = run_sweep([folder], [GancodecCoder(fake_codec, qualities=[20, 50], realisms=[0.25, 0, 1, 0.25])])
+    assert fake_codec.realism_seen == {0, 0.25, 1}
+    assert fake_codec.files_made == 2 * 2
+    assert [curve.codec for curve in result.curves] == ["fake r=0.25", "fake", "fake r=1"]
+    assert [curve.settings for curve in result.curves] == ["realism 0.25", "realism 0", "realism 1"]
+    assert len({tuple(point.bpp for point in curve.points) for curve in result.curves}) == 1
+    assert result.curves[1].points[0].psnr > result.curves[0].points[0].psnr > result.curves[2].points[0].psnr
+    assert {(row.codec, row.realism) for row in result.rows} == {("fake r=0.25", 0.25), ("fake", 0), ("fake r=1", 1)}
+    assert [(found.codec, found.anchor.codec) for found in result.comparisons[:2]] == [
+        ("fake r=0.25", "fake"), ("fake r=0.25", "fake r=1"),
+    ]  # fmt: skip
+
+
+def test_a_codec_of_one_rate_has_one_point_and_no_bd_rate(folder: Path, fake_codec, one_rate_codec) -> None:
+    rough = GancodecCoder(one_rate_codec, qualities=[10, 90])
+    result = run_sweep([folder], [coder(fake_codec), rough, classical("jpeg")])
+    assert one_rate_codec.files_made == 2
+    assert [(point.quality, point.psnr > 15) for point in result.curves[1].points] == [(None, True)]
+    assert {row.quality for row in result.rows if row.codec == "rough"} == {None}
+    assert {found.anchor.codec for found in result.comparisons} == {"JPEG"}
+    assert run_sweep([folder], [rough, coder(fake_codec)]).comparisons == ()
+
+
+def test_realism_of_a_codec_without_is_refused(one_rate_codec) -> None:
+    with pytest.raises(ConfigError, match="no realism"):
+        GancodecCoder(one_rate_codec, qualities=[5], realisms=[0, 1])
+
+
+def test_features_add_a_distance_to_every_row(folder: Path, fake_codec, features) -> None:
+    result = run_sweep([folder], [coder(fake_codec)], features=features)
+    assert result.perceptual == "LPIPS (alex)"
+    assert all(row.lpips is not None and row.lpips > 0 for row in result.rows)
+    first = result.curves[0].points[0].lpips
+    assert first == pytest.approx((result.rows[0].lpips + result.rows[3].lpips) / 2)
+    assert run_sweep([folder], [coder(fake_codec)]).rows[0].lpips is None
+
+
+def test_small_pictures_have_no_perceptual_distance(tmp_path: Path, fake_codec, features, make_photo) -> None:
+    make_photo(31, 64).save(tmp_path / "small.png")
+    make_photo(64, 64).save(tmp_path / "large.png")
+    result = run_sweep([tmp_path], [coder(fake_codec)], features=features)
+    assert [row.lpips is None for row in result.rows] == [False] * 3 + [True] * 3
+    assert {point.lpips for point in result.curves[0].points} == {None}
+
+
+def test_the_tiny_codecs_go_through(tmp_path: Path, tiny_codec: Codec) -> None:
+    Image.fromarray(made_picture(80, 64, 96)).save(tmp_path / "a.png")
+    extreme = Codec.load(GOLDEN / "tiny-extreme.safetensors", "cpu")
+    coders = [GancodecCoder(codec, qualities=[0, 50]) for codec in (tiny_codec, extreme)]
+    result = run_sweep([tmp_path], coders, at_bpp=[0.5])
+    assert [len(curve.points) for curve in result.curves] == [2, 1]
+    assert result.curves[1].settings == "realism 0, one rate"
+    with Image.open(tmp_path / "a.png") as picture:
+        assert result.rows[2].size_bytes == len(extreme.compress(picture))
+
+
+def test_decoded_pictures_are_written(folder: Path, tmp_path: Path, fake_codec, one_rate_codec) -> None:
+    fake_codec.entry.name = "a b/c"
+    coders = [
+        GancodecCoder(fake_codec, qualities=[12.5], realisms=[0, 0.25]),
+        GancodecCoder(one_rate_codec, qualities=[0]),
+        replace(classical("jpeg"), qualities=(30,)),
+    ]
+    run_sweep([folder], coders, images=tmp_path)
+    names = ["a_b_c-q12.5-r0", "a_b_c-q12.5-r0.25", "rough-r0", "JPEG-q30"]
+    written = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert written == sorted(f"photo{index}-{name}.png" for index in range(2) for name in names)
+    with Image.open(folder / "photo0.png") as picture, Image.open(tmp_path / "photo0-JPEG-q30.png") as decoded:
+        assert decoded.format == "PNG"
+        jpeg = classical("jpeg")
+        assert np.array_equal(np.asarray(decoded), np.asarray(jpeg.decode(jpeg.encode(picture, 30))))
+
+
+def test_pictures_that_would_overwrite_each_other_are_refused(folder: Path, tmp_path: Path, fake_codec) -> None:
+    with Image.open(folder / "photo0.png") as picture:
+        picture.save(folder / "photo0.jpg")
+    with pytest.raises(ConfigError, match=r"2 decoded pictures would be called photo0-fake-q10-r0\.png"):
+        run_sweep([folder], [coder(fake_codec)], images=tmp_path)
+    assert fake_codec.files_made == 0
+
+
+def test_a_full_disk_is_not_mistaken_for_a_broken_picture(folder: Path, tmp_path: Path, fake_codec) -> None:
+    with pytest.raises(OSError, match="missing"):
+        run_sweep([folder], [coder(fake_codec)], images=tmp_path / "missing")
 
 
 def test_broken_pictures_are_skipped_counted_and_in_no_mean(folder: Path, fake_codec) -> None:
@@ -117,7 +203,15 @@ def test_progress_tells_of_each_picture(folder: Path, fake_codec) -> None:
     assert [line.split(";")[0] for line in lines] == ["[1/2] photo0.png done", "[2/2] photo1.png done"]
 
 
-@pytest.mark.parametrize("options", [{"qualities": []}, {"qualities": [101]}, {"qualities": [5], "realism": 1.1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"qualities": []},
+        {"qualities": [101]},
+        {"qualities": [5], "realisms": [0, 1.1]},
+        {"qualities": [5], "realisms": []},
+    ],
+)
 def test_options_out_of_range_are_refused_before_anything_runs(fake_codec, options) -> None:
     with pytest.raises(ConfigError):
         GancodecCoder(fake_codec, **options)
