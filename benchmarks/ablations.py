@@ -34,7 +34,7 @@ from gancodec.training.data import CropPlan, Photos, central_squares, load_photo
 from gancodec.training.objective import psnr_from_mse, rate_distortion
 from gancodec.training.run import KLT_CROPS
 from gancodec.training.stage import parameter_groups, to_patches
-from gancodec.training.world import set_threads
+from gancodec.training.world import fast_arithmetic
 
 PRESET = load_preset("photo")
 CONFIG = PRESET.stages["fidelity"]
@@ -222,7 +222,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", metavar="ARM", choices=list(ARMS), help="some of the arms")
     parser.add_argument("--out", type=Path, default=Path("ablations.jsonl"))
     options = parser.parse_args()
-    set_threads(1)
     photos = load_photos(options.data, CONFIG.crop_px)
     plan = CropPlan([p.size for p in photos.pictures], side=CONFIG.crop_px, batch=CONFIG.batch, seed=CONFIG.seed)
     klt = np.concatenate([make_batch(photos, plan, 2_000_000 + part) for part in range(KLT_CROPS // CONFIG.batch)])
@@ -232,8 +231,9 @@ def main() -> None:
     rows = [json.loads(line) for line in lines]
     base = next((row["points"] for row in rows if row["arm"] == "base" and row["minutes"] == options.minutes), None)
     for name in options.only or list(ARMS):
-        model, steps = train(ARMS[name], photos, plan, klt_pixels, options.minutes)
-        points = judge(model, photos, plan, valid)
+        with fast_arithmetic(torch.device("cpu"), 1):
+            model, steps = train(ARMS[name], photos, plan, klt_pixels, options.minutes)
+            points = judge(model, photos, plan, valid)
         base = base or points
         try:
             rate = round(bd_rate(*zip(*points, strict=True), *zip(*base, strict=True)).percent, 2)

@@ -124,4 +124,4 @@ def _lost(out: Path) -> str:
     """What to say when the trainer was not left the time to stop by itself."""
     if any(out.rglob("checkpoint-*.safetensors")):
         return "interrupted at once; the same command with --resume goes on from the last checkpoint"
-    return f"interrupted before the first checkpoint; {out} can be deleted"
+    return f"interrupted before the first checkpoint; nothing of {out} is needed to begin again"

@@ -15,7 +15,7 @@ from gancodec.training.data import central_squares, load_photos
 from gancodec.training.index_cost import report
 from gancodec.training.manifest import write_manifest
 from gancodec.training.warm_start import photo_model
-from gancodec.training.world import set_threads
+from gancodec.training.world import fast_arithmetic
 from gancodec.weights import PhotoWeights, load_weights
 
 
@@ -40,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "manifest":
             write_manifest(options.folder)
             return 0
-        set_threads(options.threads)
-        weights = load_weights(resolve(options.codec), torch.device("cpu"))
+        device = torch.device("cpu")
+        weights = load_weights(resolve(options.codec), device)
         if not isinstance(weights, PhotoWeights):
             raise ConfigError(f"{options.codec} is not a codec of photo", hint="only photo has an index network")
         squares = central_squares(load_photos(options.valid, 384).pictures, count=40, side=384)
         pictures = [square for batch in squares for square in batch]
-        print(report(photo_model(weights), load_photos(options.data, 256), pictures, minutes=options.minutes))
+        with fast_arithmetic(device, options.threads):
+            print(report(photo_model(weights), load_photos(options.data, 256), pictures, minutes=options.minutes))
         return 0
     except GancodecError as exc:
         print(f"gancodec.training: error: {exc}", file=sys.stderr)

@@ -122,16 +122,15 @@ def generator_loss(
     ``heard``: the discriminators' terms; empty as long as they do not count.
     """
     terms = {"distortion": distortion(config.distortion, fake, real)} | heard
+    weights = {"distortion": config.lambda_x}
     if features is not None and config.lambda_p > 0:
         terms["perceptual"] = features.distance(fake, real).mean()
-    known = {
-        "distortion": config.lambda_x,
-        "perceptual": config.lambda_p,
-        "adversarial": config.lambda_adv,
-        "feature_matching": config.lambda_adv * config.lambda_fm,
-        "contrastive": config.lambda_c,
-    }
-    return GeneratorLoss(weighted_sum(terms, {name: known[name] for name in terms}), terms)
+        weights["perceptual"] = config.lambda_p
+    if heard:
+        weights |= {"adversarial": config.lambda_adv, "feature_matching": config.lambda_adv * config.lambda_fm}
+        if config.lambda_c > 0:
+            weights["contrastive"] = config.lambda_c
+    return GeneratorLoss(weighted_sum(terms, weights), terms)
 
 
 def _halves(size: int) -> tuple[slice, slice]:

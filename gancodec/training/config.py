@@ -55,6 +55,8 @@ class TrainConfig:
     learning_rate_discriminator: float
     warmup_steps: int
     """Steps in which the learning rates rise to their values."""
+    warm_start_share: float
+    """Factor on the three learning rates where a run starts from a codec, not from scratch."""
     final_share: float
     """The cosine ends at this share of the learning rates."""
     clip: float

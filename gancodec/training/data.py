@@ -5,6 +5,7 @@ A crop depends only on (seed, step, process), so that an interrupted run goes on
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import warnings
@@ -31,7 +32,7 @@ SUFFIXES = {
 PHOTO_MAX_MEGAPIXELS = 6.0
 """Larger photos are shrunk to this: they take memory, and their finest detail is the camera's own noise."""
 MEMORY_MEGAPIXELS = 1500.0
-"""As much is held, 4.5 GB; of larger folders a random part."""
+"""As much is held, 6 GB at Pillow's four bytes a pixel; of larger folders a random part."""
 SHRINK_MIN = 0.6
 SHRINK_SHARE = 0.6
 """Share of crops that are shrunk by a random factor 0.6..1: more scales, and JPEG's traces go."""
@@ -57,7 +58,9 @@ class Photos:
         """One line: how many, how large, what was skipped and why."""
         parts = [f"{len(self.pictures)} photos, {self.megapixels:.0f} Mpixel"]
         for count, why in (
-            (len(self.broken), "broken"), (len(self.small), "too small"), (self.left_out, "beyond the memory limit")
+            (len(self.broken), "cannot be read"),
+            (len(self.small), "too small"),
+            (self.left_out, "beyond the memory limit"),
         ):  # fmt: skip
             if count:
                 parts.append(f"{count} skipped: {why}")
@@ -81,12 +84,22 @@ def _decode(path: Path, side: int) -> Image.Image | None:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Everything below ``folder`` that is called like a picture, in order of path; hidden files are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """Everything below ``folder`` that is called like a picture, in order of path.
+
+    Links to folders are followed, each folder once; what is hidden, or in a hidden folder, is passed over.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        status = Path(here).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(here) / name for name in names if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted(found)
 
 
 def load_photos(folder: Path, side: int, *, megapixels: float = MEMORY_MEGAPIXELS, seed: int = 0) -> Photos:

@@ -89,7 +89,8 @@ class GenerativeStage(Stage):
         heard: dict[str, Tensor] = {}
         taken_d = True
         # A generator that has nothing to learn but the verdict listens from the start.
-        if self.adversary is not None and (done >= self.config.adversarial_from or self.features is None):
+        perceptual = self.features is not None and self.config.lambda_p > 0
+        if self.adversary is not None and (done >= self.config.adversarial_from or not perceptual):
             judgement = self.adversary.update(self, real, fake, generated.condition, share)
             numbers, taken_d = judgement.numbers(), judgement.taken
             if self.adversary.heard(done):
@@ -151,6 +152,8 @@ class ExtremeStage(GenerativeStage):
 class RealismStage(GenerativeStage):
     """The generator of ``photo``, from the fidelity one on; encoder and prior are frozen, files stay as they are.
 
+    ``refined``: a realism generator of the same codec to go on from.
+
     The discriminators see ŷ/g besides the picture (as in HiFiC, arXiv:2006.09965).
     """
 
@@ -160,11 +163,14 @@ class RealismStage(GenerativeStage):
 
     def __init__(
         self, frozen: PhotoModel, config: TrainConfig, device: torch.device, world: World, *,
-        features: FeatureNetwork | None,
+        features: FeatureNetwork | None, refined: Synthesis | None = None,
     ) -> None:  # fmt: skip
         start = Synthesis(frozen.config)
-        start.generator.load_state_dict(frozen.generator.state_dict())
-        start.gains.load_state_dict(frozen.generator_gains.state_dict())
+        if refined is None:
+            start.generator.load_state_dict(frozen.generator.state_dict())
+            start.gains.load_state_dict(frozen.generator_gains.state_dict())
+        else:
+            start.load_state_dict(refined.state_dict())
         channels = frozen.config.latent_channels
         super().__init__(start, config, device, world, features=features, condition_channels=channels)
         self.frozen = frozen.to(device).to(memory_format=torch.channels_last).requires_grad_(False)

@@ -55,9 +55,8 @@ class Journal:
         if self._board is not None:
             for name, value in row.items():
                 self._board.add_scalar(f"validation/{name}", value, step)
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         self._latest = ""
-        self.report(f"{self.stage} on {measured_on}: {shown}")
+        self.report(f"{self.stage} on {measured_on}: {described(numbers)}")
         for quality in ("_30", "_20", ""):
             psnr = numbers.get(f"psnr{quality}", numbers.get(f"valid_psnr{quality}"))
             bpp = numbers.get(f"bpp{quality}", numbers.get(f"valid_bpp{quality}"))
@@ -86,6 +85,20 @@ class Journal:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def described(numbers: dict[str, float]) -> str:
+    """``bpp_30`` and ``psnr_30`` become "quality 30: 0.381 bpp, 29.14 dB"; what has no quality stands first."""
+    units = {"psnr": "{:.2f} dB", "bpp": "{:.3f} bpp", "distance": "distance {:.3f}", "loss": "loss {:.4f}"}
+    parts: dict[str, list[str]] = {}
+    for name, value in numbers.items():
+        stem, _, quality = name.rpartition("_")
+        if not quality.isdigit():
+            stem, quality = name, ""
+        before = "before " if stem.startswith("fidelity_") else ""
+        unit = units.get(stem.removeprefix("fidelity_").removeprefix("valid_"), f"{stem} {{:.3f}}")
+        parts.setdefault(quality, []).append(before + unit.format(value))
+    return "; ".join((f"quality {quality}: " if quality else "") + ", ".join(texts) for quality, texts in parts.items())
 
 
 def _drop_rows(path: Path, stage: str, from_step: int) -> None:

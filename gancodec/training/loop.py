@@ -26,6 +26,8 @@ VALIDATIONS = 8
 VALIDATION_SECONDS = 60.0
 """Of training between two of them, at least."""
 PANEL_PICTURES = 4
+VALID_LOSS = "valid_loss"
+"""What stages that have one number to go by call it."""
 
 
 class Interruption:
@@ -114,6 +116,8 @@ class _Run:
         self.waited_before = 0.0
         self.saved_at = stage.progress.seconds
         self.validated_at = stage.progress.seconds
+        self.loss_before: float | None = None
+        """Of validation, before the first step."""
 
     def go(self) -> bool:
         stage, world = self.stage, self.stage.world
@@ -124,6 +128,8 @@ class _Run:
             self.journal = Journal(
                 self.around.folder, stage.name, from_step=stage.progress.step, report=self.around.report
             )
+            if stage.progress.step == 0:
+                self.loss_before = self._validate().get(VALID_LOSS)
         stream = open_crops(stage, self.around.photos)
         finished = stopped = False
         before = perf_counter()
@@ -163,7 +169,12 @@ class _Run:
         interval = max(VALIDATION_SECONDS, self.total / (VALIDATIONS + 1))
         due = progress.seconds - self.validated_at >= interval
         if finished or (due and not stopped):
-            self._validate()
+            loss = self._validate().get(VALID_LOSS)
+            if finished and loss is not None and self.loss_before is not None and loss > self.loss_before:
+                self._warn(
+                    f"the run ended at loss {loss:.4f}, it began at {self.loss_before:.4f}: train for longer, on more "
+                    "photos, or with lower learning rates"
+                )
         progress.finished = finished
         if finished or (not stopped and progress.seconds - self.saved_at >= 60 * self.around.save_minutes):
             self._save()
@@ -185,16 +196,17 @@ class _Run:
         self.journal.write(row, minutes_left=max(0.0, self.total - progress.seconds) / 60)
         self.sums, self.logged_at, self.waited_before = {}, (progress.seconds, progress.step), stream.waited
 
-    def _validate(self) -> None:
+    def _validate(self) -> dict[str, float]:
         assert self.journal is not None
         if not self.around.squares:
-            return
+            return {}
         step = self.stage.progress.step
         numbers = self.stage.validate(self.around.squares)
         self.journal.validated(numbers, self.around.measured_on, step)
         panel = np.concatenate(self.around.squares)[:PANEL_PICTURES]
         self.journal.panel(panel, self.stage.reconstruct(panel), step)
         self.validated_at = self.stage.progress.seconds
+        return numbers
 
     def _warn(self, message: str) -> None:
         assert self.journal is not None

@@ -19,6 +19,8 @@ from gancodec.training.config import TrainConfig, load_preset
 GPU_BATCH = 64
 """Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
 FROM_SCRATCH = "none"
+NOT_STATED = "not stated"
+"""The licence of a codec whose maker did not say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,7 @@ class Request:
     device: str = "auto"
     name: str | None = None
     """Of the codec; None takes that of the folder."""
-    licence: str = "not stated"
+    licence: str = NOT_STATED
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -100,10 +102,20 @@ def plan_jobs(request: Request, device: torch.device) -> list[Job]:
         init = jobs[-1].path if jobs else _first_init(request, preset.model, out / f"{name}{SUFFIX}")
         model = jobs[-1].model if jobs else _sizes(request, preset.model, init)
         changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
+        if init is not None:
+            changed = {each: _gentler(stage, request) for each, stage in changed.items()}
         jobs.append(Job(out=out, name=name, model=model, stages=changed, init=init))
     if len({job.out for job in jobs}) < len(jobs):
         raise ConfigError(f"lambda-x {', '.join(f'{value:g}' for value in lambdas)}: one of them twice")
     return jobs
+
+
+def _gentler(stage: TrainConfig, request: Request) -> TrainConfig:
+    """Learning rates for weights that are good already: the preset's would first undo what they learnt."""
+    names = ("learning_rate", "learning_rate_small", "learning_rate_shortcut")
+    if any(name in request.training for name in names):
+        return stage
+    return replace(stage, **{name: getattr(stage, name) * stage.warm_start_share for name in names})
 
 
 def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelConfig:
@@ -121,7 +133,9 @@ def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelCon
 
 def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
     """What the first codec of a run starts from; ``path`` is where it will be written."""
-    if request.init == FROM_SCRATCH and request.stage != "realism":
+    if request.init == FROM_SCRATCH:
+        if request.stage == "realism":
+            raise ConfigError("stage realism refines a codec", hint="name one with --init, or leave it out")
         return None
     if request.stage == "realism" and path.is_file():
         if request.init is not None and not request.resume:
@@ -150,13 +164,16 @@ def stored_configuration(path: Path) -> dict[str, Any]:
 
 def check_jobs(request: Request, jobs: list[Job]) -> None:
     """What can be refused before photos are read."""
+    if request.resume and not any(job.out.is_dir() for job in jobs):
+        raise ConfigError(f"{request.out} holds no run to resume", hint="check --out, or leave --resume out")
     for job in jobs:
         checkpoints = [path for name in job.stages if (path := job.out / f"checkpoint-{name}{SUFFIX}").exists()]
         if checkpoints and not request.resume:
             raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
         for path in checkpoints:
             read_progress(path)
-        if job.path.exists() and not checkpoints and job.path != job.init:
+        refines = job.stages.keys() == {"realism"} and job.path == job.init
+        if job.path.exists() and not checkpoints and not refines:
             raise ConfigError(f"{job.path} is there already", hint="use another --out or --name")
         if job.out.exists() and not job.out.is_dir():
             raise ConfigError(f"{job.out} is a file", hint="give a folder with --out")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from gancodec import __version__
 from gancodec.codec import choose_device
@@ -27,6 +28,7 @@ from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.klt import initialise_klt, initialise_shortcuts
 from gancodec.networks.photo import PhotoModel
+from gancodec.networks.quality import LAMBDA_X
 from gancodec.registry import SUFFIX, read_entry, read_metadata
 from gancodec.training.checkpoint import load_checkpoint, read_progress
 from gancodec.training.config import STAGES, TrainConfig
@@ -37,10 +39,10 @@ from gancodec.training.export_photo import export_photo, export_realism, file_ag
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
 from gancodec.training.loop import Interruption, Surroundings, run_stage
-from gancodec.training.plan import Job, Request, check_jobs, plan_jobs
+from gancodec.training.plan import NOT_STATED, Job, Request, check_jobs, plan_jobs
 from gancodec.training.stage import Stage
 from gancodec.training.warm_start import extreme_model, photo_model, shift_quality
-from gancodec.training.world import World, device_for, join_world, leave_world, set_threads
+from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
 from gancodec.weights import ExtremeWeights, PhotoWeights, Weights, load_weights, save_weights
 from gancodec.weights.tensors import tensors_digest
 
@@ -74,9 +76,11 @@ def train_codecs(request: Request, report: Callable[[str], None]) -> list[Traine
     configurations that do not fit, ModelError for weights or features that do not serve.
     """
     device = device_for(choose_device(request.device))
-    set_threads()
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # training is not what must be exact
+    with fast_arithmetic(device):
+        return _train_codecs(request, report, device)
+
+
+def _train_codecs(request: Request, report: Callable[[str], None], device: torch.device) -> list[Trained]:
     world = join_world(device)
     say = report if world.leads else _silent
     try:
@@ -97,7 +101,13 @@ def train_codecs(request: Request, report: Callable[[str], None]) -> list[Traine
         with Interruption() as interruption:
             for job in jobs:
                 runner = _Runner(request, job, photos, squares, measured_on, features, device, world, say, interruption)
-                done.append(runner.go())
+                try:
+                    done.append(runner.go())
+                except (OSError, SafetensorError) as exc:
+                    raise ConfigError(
+                        f"{job.out} cannot be written: {exc}",
+                        hint="make room, then go on with --resume: the last checkpoint is whole",
+                    ) from exc
                 if not done[-1].finished:
                     break
         return done
@@ -122,6 +132,7 @@ class _Runner:
         self.report, self.interruption = report, interruption
         self.path = job.path
         self.base: PhotoWeights | None = None
+        self.base_path = job.path
         self.minutes = self.megapixels = 0.0
 
     def go(self) -> Trained:
@@ -130,12 +141,14 @@ class _Runner:
         for name in STAGES[self.request.codec]:
             if name not in self.job.stages:
                 continue
+            if self.interruption.asked and self.minutes > 0:  # while the stage before was written
+                finished = False
+                break
             stage = self._stage(name)
-            resumed = stage.progress.step
             finished = run_stage(stage, self._around(name, stage))
             self.minutes += stage.progress.seconds / 60
             self.megapixels += stage.progress.megapixels
-            if self.world.leads and (resumed < stage.progress.step or not self._exported(name)):
+            if self.world.leads and not self._exported(stage):
                 self._export(stage)
             self.world.wait()
             if not finished:
@@ -146,9 +159,12 @@ class _Runner:
             megapixels=self.megapixels, finished=finished,
         )  # fmt: skip
 
-    def _exported(self, name: str) -> bool:
-        """Whether the codec holds what a finished stage made: a run may have been killed before it was written."""
-        return self.path.exists() and (name != "realism" or read_entry(self.path).has_realism)
+    def _exported(self, stage: Stage) -> bool:
+        """Whether the codec is that of the stage's last step: a run may have been killed before it was written."""
+        if not self.path.exists():
+            return False
+        step: object = _notes(self.path).get(stage.name, {}).get("step")
+        return step == stage.progress.step
 
     def _stage(self, name: str) -> Stage:
         """The stage at its start, or where its checkpoint is."""
@@ -165,7 +181,10 @@ class _Runner:
             stage = FidelityStage(model, config, self.device, self.world)
         elif name == "realism":
             assert self.base is not None
-            stage = RealismStage(photo_model(self.base), config, self.device, self.world, features=self.features)
+            stage = RealismStage(
+                photo_model(self.base), config, self.device, self.world, features=self.features,
+                refined=self.base.realism,
+            )  # fmt: skip
         else:
             stage = ExtremeStage(
                 self._extreme_model(config, fresh=not resumes), config, self.device, self.world, features=self.features
@@ -175,8 +194,6 @@ class _Runner:
                 checkpoint, networks=stage.networks, optimisers=stage.optimisers, configuration=self._identity(name)
             )
             self.report(f"{name}: resumed at step {stage.progress.step}, {stage.progress.seconds / 60:.1f} minutes")
-        elif self.request.resume and not checkpoint.exists():
-            self.report(f"{name}: no checkpoint in {self.job.out}, starting anew")
         return stage
 
     def _photo_model(self, config: TrainConfig, *, fresh: bool) -> PhotoModel:
@@ -211,6 +228,7 @@ class _Runner:
         path = self.path if "fidelity" in self.job.stages or self.path.exists() else self.job.init
         if path is None:
             raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
+        self.base_path = path
         weights = load_weights(read_entry(path), torch.device("cpu"))
         if not isinstance(weights, PhotoWeights):
             raise ConfigError(f"{path} is not a codec of photo", hint="give one with --init")
@@ -290,28 +308,42 @@ class _Runner:
 
     def _export(self, stage: Stage) -> None:
         """The averaged model as a codec; every file but the last state's is replaced."""
-        self.report(f"{stage.name}: fitting the tables and writing {self.path}")
-        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
         weights: Weights
+        if isinstance(stage, RealismStage):
+            self.report(f"{stage.name}: writing {self.path}")
+            assert self.base is not None
+            weights = export_realism(self.base, stage.average)
+        else:
+            self.report(f"{stage.name}: fitting the tables and writing {self.path}")
+            weights = self._fitted(stage)
+        licence = self.request.licence
+        notes: dict[str, Any] = {}
+        if isinstance(stage, RealismStage):
+            # The fidelity half is what it was: so are its notes, and its licence unless another one is stated.
+            base = read_metadata(self.base_path)
+            notes = _notes(self.base_path)
+            licence = base.get("licence", licence) if licence == NOT_STATED else licence
+        else:
+            notes = {"lambda_x": stage.config.lambda_x, "lambda_r": stage.config.lambda_r}
+        notes[stage.name] = {
+            "step": stage.progress.step,
+            "minutes": round(stage.progress.seconds / 60, 2),
+            "megapixels": round(stage.progress.megapixels, 1),
+        }
+        save_weights(self.path, weights, name=self.job.name, licence=licence, notes={NOTES: json.dumps(notes)})
+
+    def _fitted(self, stage: Stage) -> Weights:
+        """The averaged model with tables fitted to training photos."""
+        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
         if isinstance(stage, FidelityStage):
             stage.average.index.rounding = True  # as it will be stored
             weights = export_photo(stage.average, pictures)
             self._compare(stage, weights)
-        elif isinstance(stage, RealismStage):
-            assert self.base is not None
-            weights = export_realism(self.base, stage.average)
-        else:
-            assert isinstance(stage, ExtremeStage)
-            weights = assemble_extreme(stage.average)
-            fit_extreme_tables(weights, pictures)
-        first = next(iter(self.job.stages.values()))
-        notes = {
-            "lambda_x": first.lambda_x, "lambda_r": first.lambda_r, "minutes": round(self.minutes, 2),
-            "megapixels": round(self.megapixels, 1),
-        }  # fmt: skip
-        save_weights(
-            self.path, weights, name=self.job.name, licence=self.request.licence, notes={NOTES: json.dumps(notes)}
-        )
+            return weights
+        assert isinstance(stage, ExtremeStage)
+        extreme = assemble_extreme(stage.average)
+        fit_extreme_tables(extreme, pictures)
+        return extreme
 
     def _compare(self, stage: FidelityStage, weights: PhotoWeights) -> None:
         watch = Watch(stage.config.adversarial, stage.progress.warned)
@@ -325,8 +357,14 @@ class _Runner:
 
 def _trained_with(path: Path) -> dict[str, float]:
     """lambda_X and lambda_R of a codec; those of the notes where its file does not say."""
+    notes = _notes(path)
+    return {"lambda_x": float(notes.get("lambda_x", LAMBDA_X)), "lambda_r": float(notes.get("lambda_r", 1.0))}
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    """What a codec's file says about its training; empty if it says nothing."""
     try:
-        values = json.loads(read_metadata(path)[NOTES])
-        return {"lambda_x": float(values["lambda_x"]), "lambda_r": float(values["lambda_r"])}
-    except (KeyError, ValueError, TypeError):
-        return {"lambda_x": 12.0, "lambda_r": 1.0}
+        values: dict[str, Any] = json.loads(read_metadata(path).get(NOTES, "{}"))
+    except ValueError:
+        return {}
+    return values

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +59,11 @@ def join_world(device: torch.device) -> World:
     if size == 1:
         return World()
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            distributed.init_process_group("nccl", device_id=device)
+        else:
+            distributed.init_process_group("gloo")
     return World(rank=distributed.get_rank(), size=size)
 
 
@@ -67,22 +73,28 @@ def leave_world() -> None:
         distributed.destroy_process_group()
 
 
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrapper that shares its gradients."""
-    return network.module if isinstance(network, DistributedDataParallel) else network
+@contextmanager
+def fast_arithmetic(device: torch.device, threads: int | None = None) -> Iterator[None]:
+    """Use ``threads`` cores (None: all that this process may use, or as many as OMP_NUM_THREADS says) while training.
 
-
-def set_threads(threads: int | None = None) -> None:
-    """Use ``threads`` cores (None: all that this process may use, or as many as OMP_NUM_THREADS says).
-
-    Denormal floats cost the CPU a hundredfold, so they become zero.
+    Denormal floats cost the CPU a hundredfold, so they become zero; a GPU multiplies in TF32.  What the caller had set
+    is restored.
     """
+    threads_before, precision_before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     if threads is not None or "OMP_NUM_THREADS" not in os.environ:
         affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         torch.set_num_threads(threads or affinity or 1)
     for kind in (np.float32, np.float64):
         np.finfo(kind)  # numpy looks for the smallest denormal once, and warns if there is none any more
     torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads_before)
+        torch.set_float32_matmul_precision(precision_before)
 
 
 def device_for(device: torch.device) -> torch.device:

@@ -149,7 +149,7 @@ def test_what_was_trained_compresses_at_once(
     # Data: everything that was passed over is counted, with its reason.
     (summary,) = [line for line in done.lines if "photos, " in line]
     assert summary.startswith("gancodec: training on ")
-    assert "5 photos" in summary and "2 skipped: broken" in summary and "1 skipped: too small" in summary
+    assert "5 photos" in summary and "2 skipped: cannot be read" in summary and "1 skipped: too small" in summary
 
     Image.fromarray(made_picture(77, 70, 90)).save("photo.png")
     (command,) = re.findall(r"^ +gancodec (compress .*) photo\.jpg$", text, re.MULTILINE)
@@ -305,7 +305,8 @@ def test_a_second_ctrl_c_ends_at_once_and_says_what_is_left(train: Any, monkeypa
         interrupt_at(3, patch, times=2)
         done = train("--codec", "extreme", *LONG)
     assert (done.code, done.out) == (130, b"")
-    assert done.lines[-1] == "gancodec: interrupted before the first checkpoint; runs/x can be deleted"
+    said = "interrupted before the first checkpoint; nothing of runs/x is needed to begin again"
+    assert done.lines[-1] == f"gancodec: {said}"
     with monkeypatch.context() as patch:
         interrupt_at(3, patch)
         assert train("--codec", "extreme", "--resume", *LONG).code == 130

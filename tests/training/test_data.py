@@ -12,6 +12,7 @@ from PIL import Image
 from gancodec.errors import ConfigError
 from gancodec.training import data
 from gancodec.training.data import CropPlan, CropStream, DeviceCrops, Photos, load_photos, make_batch, sample
+from gancodec.training.data import picture_files as data_files
 from tests.tiny import made_picture
 
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ def test_broken_and_small_files_are_counted(photos: Photos) -> None:
     assert len(photos.pictures) == 6
     assert [path.name for path in photos.broken] == ["broken.jpg"]
     assert [path.name for path in photos.small] == ["small.png"]
-    assert "1 skipped: broken" in photos.summary() and "1 skipped: too small" in photos.summary()
+    assert "1 skipped: cannot be read" in photos.summary() and "1 skipped: too small" in photos.summary()
 
 
 def test_mixed_modes_become_rgb(tmp_path: Path) -> None:
@@ -111,3 +112,15 @@ def test_sample_holds_as_much_as_asked_for(photos: Photos) -> None:
     chosen = sample(photos, megapixels=0.02, side=80, seed=1)
     assert 0.02 <= sum(part.shape[0] * part.shape[1] for part in chosen) / 1e6 < 0.03
     assert max(max(part.shape[:2]) for part in chosen) == 80
+
+
+def test_links_are_followed_once_and_hidden_folders_passed_over(tmp_path: Path) -> None:
+    elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+    (data / ".thumbs").mkdir(parents=True)
+    elsewhere.mkdir()
+    picture = Image.fromarray(made_picture(1, 80, 80))
+    for path in (elsewhere / "a.png", data / ".thumbs" / "b.png", data / ".c.png"):
+        picture.save(path)
+    (data / "link").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(data)
+    assert [path.name for path in data_files(data)] == ["a.png"]

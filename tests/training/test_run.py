@@ -12,8 +12,8 @@ from PIL import Image
 
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError
-from gancodec.registry import read_entry
-from gancodec.training import plan, run
+from gancodec.registry import read_entry, read_metadata
+from gancodec.training import loop, plan, run
 from gancodec.training.config import Preset
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained, train_codecs
@@ -96,6 +96,47 @@ def test_nothing_is_overwritten_unasked(photo_folder: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="is there already"):
         go(photo_folder, tmp_path / "run", codec="extreme")
     assert read_entry(first.path).model_id == first.model_id
+
+
+def test_codec_to_start_from_is_not_overwritten(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run", stage="fidelity")
+    (tmp_path / "run" / "checkpoint-fidelity.safetensors").unlink()
+    for stage in ("fidelity", "both"):
+        with pytest.raises(ConfigError, match="is there already"):
+            go(photo_folder, tmp_path / "run", stage=stage, init=str(first.path))
+    assert read_entry(first.path).model_id == first.model_id
+
+
+def test_codec_that_was_not_written_at_the_end_is_written_on_resuming(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run", codec="extreme")
+    notes = read_metadata(first.path)["training"]
+    earlier = go(photo_folder, tmp_path / "earlier", codec="extreme", name="run", max_minutes=0.005)
+    first.path.write_bytes(earlier.path.read_bytes())  # as a run that was killed while it wrote leaves it
+    again = go(photo_folder, tmp_path / "run", codec="extreme", resume=True)
+    assert again.model_id == first.model_id and read_metadata(first.path)["training"] == notes
+
+
+def test_stage_realism_keeps_what_the_codec_says_of_itself(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run", stage="fidelity", lambda_x=(48.0,), licence="CC0-1.0")
+    later = go(photo_folder, tmp_path / "other", stage="realism", init=str(first.path))
+    metadata = read_metadata(later.path)
+    notes = json.loads(metadata["training"])
+    assert notes["lambda_x"] == 48 and notes["fidelity"]["step"] > 0 and notes["realism"]["step"] > 0
+    assert metadata["licence"] == "CC0-1.0"
+
+
+def test_resuming_where_nothing_is_says_so(photo_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no run"):
+        go(photo_folder, tmp_path / "mistyped", resume=True)
+
+
+def test_full_disk_is_one_sentence(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "save_checkpoint", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        go(photo_folder, tmp_path / "run", codec="extreme")
 
 
 def test_other_photos_or_options_are_another_run(photo_folder: Path, tmp_path: Path) -> None:
