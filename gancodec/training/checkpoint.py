@@ -26,7 +26,6 @@ class Progress:
     megapixels: float = 0.0
     skipped: int = 0
     """Updates left out because their gradients were not finite."""
-    finished: bool = False
     warned: tuple[str, ...] = ()
     """Names of the warnings that were given; each is given once."""
 

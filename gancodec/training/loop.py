@@ -123,7 +123,6 @@ class _Run:
         stage, world = self.stage, self.stage.world
         if stage.progress.seconds >= self.total:
             return True
-        stage.progress.finished = False
         if self.leads:
             self.journal = Journal(
                 self.around.folder, stage.name, from_step=stage.progress.step, report=self.around.report
@@ -175,7 +174,6 @@ class _Run:
                     f"the run ended at loss {loss:.4f}, it began at {self.loss_before:.4f}: train for longer, on more "
                     "photos, or with lower learning rates"
                 )
-        progress.finished = finished
         if finished or (not stopped and progress.seconds - self.saved_at >= 60 * self.around.save_minutes):
             self._save()
 

@@ -68,6 +68,7 @@ class Job:
 
 
 def plan_jobs(request: Request, device: torch.device) -> list[Job]:
+    """The codecs to train, in their order.  Raises ConfigError for options that do not fit, ModelError for --init."""
     preset = load_preset(request.codec)
     training = dict(request.training)
     if device.type == "cuda":

@@ -85,8 +85,8 @@ def _train_codecs(request: Request, report: Callable[[str], None], device: torch
     say = report if world.leads else _silent
     try:
         jobs = plan_jobs(request, device)
-        features = load_features(request.features, device) if request.features else None
         check_jobs(request, jobs)
+        features = load_features(request.features, device) if request.features else None
         crop_px = max(stage.crop_px for job in jobs for stage in job.stages.values())
         photos = load_photos(request.data, crop_px)
         say(f"training on {request.data}: {photos.summary()}")

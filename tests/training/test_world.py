@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 SCRIPT = r"""
-import sys
+import sys, zlib
 from pathlib import Path
 import torch
 from gancodec.training.config import Preset
@@ -25,6 +25,13 @@ stages = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}[codec]
 model = TINY if codec == "photo" else TINY_EXTREME
 plan.load_preset = lambda name: Preset(model=model, stages={stage: small_config(stage) for stage in stages})
 run.FITTED_MEGAPIXELS = 0.05
+shared = run.run_stage
+def watched(stage, around):
+    done = shared(stage, around)
+    weights = b"".join(parameter.detach().numpy().tobytes() for parameter in stage.networks["model"].parameters())
+    sys.stdout.write(f"WEIGHTS {stage.name} {zlib.crc32(weights)}\n")
+    return done
+run.run_stage = watched
 request = run.Request(
     codec=codec, data=Path(data), out=Path(out), init="none", max_minutes=float(minutes), device="cpu",
     resume=resume == "resume",
@@ -54,6 +61,9 @@ def test_two_processes_train_together_and_go_on(codec: str, resumes: bool, photo
     said = torchrun(tmp_path, codec, str(photo_folder), str(out), "0.03", "anew")
     assert said.count("DONE True") == 2
     assert said.count("SAID training on") == 1  # only the first one speaks
+    # Each process saw its own crops; with gradients shared their weights are the same to the last bit.
+    weights = [line for line in said.splitlines() if line.startswith("WEIGHTS")]
+    assert weights and all(weights.count(line) == 2 for line in weights)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     last = [row for row in rows if "megapixels" in row][-1]
     assert last["megapixels"] == pytest.approx(last["step"] * 2 * 2 * 64 * 64 / 1e6, abs=0.1)
