@@ -32,7 +32,7 @@ from gancodec.networks.photo import SCALE_MIN, PhotoModel, bounded_log_scale
 from gancodec.training.config import load_preset
 from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch
 from gancodec.training.objective import psnr_from_mse, rate_distortion
-from gancodec.training.run import KLT_CROPS
+from gancodec.training.run import KLT_MEGAPIXELS
 from gancodec.training.stage import parameter_groups, to_patches
 from gancodec.training.world import fast_arithmetic
 
@@ -43,6 +43,7 @@ BASE: PhotoConfig = PRESET.model
 QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
 SYMBOL_LIMIT = 255
 FIT_BATCHES = 40
+KLT_BATCHES = round(KLT_MEGAPIXELS * 1e6 / CONFIG.crop_px**2 / CONFIG.batch)
 
 
 class Variant(PhotoModel):
@@ -224,7 +225,7 @@ def main() -> None:
     options = parser.parse_args()
     photos = load_photos(options.data, CONFIG.crop_px)
     plan = CropPlan([p.size for p in photos.pictures], side=CONFIG.crop_px, batch=CONFIG.batch, seed=CONFIG.seed)
-    klt = np.concatenate([make_batch(photos, plan, 2_000_000 + part) for part in range(KLT_CROPS // CONFIG.batch)])
+    klt = np.concatenate([make_batch(photos, plan, 2_000_000 + part) for part in range(KLT_BATCHES)])
     klt_pixels = torch.from_numpy(klt).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     valid = central_squares(load_photos(options.valid, 384).pictures, count=24, side=384)
     lines = options.out.read_text(encoding="utf-8").splitlines() if options.out.exists() else []

@@ -263,6 +263,7 @@ def train(
     seed: train_options.Seed = None,
     batch: train_options.Batch = None,
     crop: train_options.Crop = None,
+    preset: train_options.PresetFile = None,
     name: train_options.Name = None,
     licence: train_options.Licence = None,
     json: Json = False,
@@ -281,8 +282,8 @@ def train(
         codec=codec, data=data, out=out, valid=valid, lambda_x=lambda_x, lambda_r=lambda_r, lambda_fm=lambda_fm,
         lambda_adv=lambda_adv, lambda_p=lambda_p, lambda_c=lambda_c, adversarial=adversarial, distortion=distortion,
         generator_scales=generator_scales, stage=stage, channels=channels, features=features, init=init,
-        resume=resume, max_minutes=max_minutes, device=device.value, seed=seed, batch=batch, crop=crop, name=name,
-        licence=licence,
+        resume=resume, max_minutes=max_minutes, device=device.value, seed=seed, batch=batch, crop=crop, preset=preset,
+        name=name, licence=licence,
     )  # fmt: skip
     return lambda: training.train(given, as_json=json)
 

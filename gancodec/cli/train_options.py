@@ -91,6 +91,7 @@ class TrainOptions:
     seed: int | None
     batch: int | None
     crop: int | None
+    preset: Path | None
     name: str | None
     licence: str | None
 
@@ -281,6 +282,15 @@ Seed = Annotated[
 Batch = Annotated[int | None, _number("--batch", "batch", "Crops a step, for each process.", "N", least=1)]
 Crop = Annotated[
     int | None, _number("--crop", "crop_px", "Side of the crops in pixels, a multiple of 64.", "PX", least=64)
+]
+PresetFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--preset",
+        metavar="FILE",
+        help="A .toml laid out like the codec's preset: sizes, learning rates and all else that is to differ.",
+        show_default=False,
+    ),
 ]
 Name = Annotated[
     str | None,

@@ -73,6 +73,7 @@ def _request(given: TrainOptions) -> Request:
         resume=given.resume,
         max_minutes=given.max_minutes,
         device=given.device,
+        preset=given.preset,
         name=given.name,
         **stated,
     )

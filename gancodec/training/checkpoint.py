@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gancodec.errors import ConfigError, WrongModelError
@@ -28,6 +28,8 @@ class Progress:
     """Updates left out because their gradients were not finite."""
     warned: tuple[str, ...] = ()
     """Names of the warnings that were given; each is given once."""
+    watched: dict[str, float] = field(default_factory=dict)
+    """What the diagnostics have seen of the run."""
 
 
 def save_checkpoint(
@@ -54,7 +56,8 @@ def save_checkpoint(
         "configuration": json.dumps(configuration, sort_keys=True),
     }
     partial = path.with_name(f".{path.name}.partial")
-    save_file({name: value.detach().contiguous() for name, value in tensors.items()}, partial, metadata)
+    # Not save_file, which leaves a file that only its owner may read.
+    partial.write_bytes(save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata))
     partial.replace(path)
 
 
@@ -68,7 +71,8 @@ def read_progress(path: Path) -> tuple[Progress, dict[str, Any]]:
         return progress, json.loads(metadata["configuration"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as exc:
         raise WrongModelError(
-            f"{path} is not a training checkpoint: {exc}", hint="codecs cannot be resumed, only checkpoints"
+            f"{path} is not a training checkpoint: {exc}",
+            hint="it is damaged, or of another version: start anew, with another --out",
         ) from exc
 
 

@@ -5,10 +5,12 @@ The presets (``gancodec/presets/*.toml``) hold every default; here is what the v
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from gancodec.errors import ConfigError
@@ -82,10 +84,10 @@ class TrainConfig:
         if not isinstance(self.crop_px, int) or self.crop_px < PIXEL_ALIGN or self.crop_px % PIXEL_ALIGN:
             raise ConfigError(f"crop_px is {self.crop_px}", hint=f"use a multiple of {PIXEL_ALIGN}")
         for name in ("lambda_x", "lambda_r", "batch", "learning_rate", "warmup_steps", "max_minutes", "clip"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use a number above 0")
         for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use 0 or more; 0 leaves the term out")
         if self.lambda_c > 0 and self.batch < 2:
             raise ConfigError("lambda_c needs another picture in the batch", hint="use a batch of 2 or more")
@@ -118,11 +120,18 @@ class Preset:
         )
 
 
-def load_preset(codec: str, *, max_minutes: float = 60.0) -> Preset:
-    """The preset of ``photo`` or ``extreme``.  Raises ConfigError for another name."""
+def load_preset(codec: str, changes: Path | None = None, *, max_minutes: float = 60.0) -> Preset:
+    """The preset of ``photo`` or ``extreme``, with the values of a file of the same layout in place of its own.
+
+    Raises ConfigError for another codec, a file that cannot be read, and values that the preset does not have.
+    """
     if codec not in FAMILIES:
         raise ConfigError(f"there is no codec {codec!r} to train", hint=f"use one of {', '.join(FAMILIES)}")
     values = tomllib.loads((files("gancodec") / "presets" / f"{codec}.toml").read_text(encoding="utf-8"))
+    if changes is not None:
+        values = _merged(values, _read_changes(changes), f"{changes}: ")
+        if values["codec"] != codec:
+            raise ConfigError(f"{changes} is for {values['codec']}, not {codec}", hint="give that with --codec")
     stages = {}
     for name in STAGES[codec]:
         given = values["training"] | values["stage"][name] | {"max_minutes": max_minutes}
@@ -132,3 +141,31 @@ def load_preset(codec: str, *, max_minutes: float = 60.0) -> Preset:
             raise ConfigError(f"preset {codec}, stage {name}: {sorted(given.keys() ^ wanted)} missing or unknown")
         stages[name] = TrainConfig(**given)
     return Preset(model=config_from_values(values["model"] | {"codec": codec}), stages=stages)
+
+
+def _read_changes(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path} cannot be read as a preset: {exc}", hint="copy one of gancodec/presets") from exc
+
+
+def _merged(preset: Mapping[str, Any], changes: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """``preset`` with those of its values that ``changes`` has too; ``place`` names the table in messages."""
+    merged = dict(preset)
+    for name, value in changes.items():
+        if name not in preset:
+            raise ConfigError(f"{place}{name} is unknown", hint=f"known here: {', '.join(preset)}")
+        before = preset[name]
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = _merged(before, value, f"{place}{name}.")
+        elif _kind(value) == _kind(before) or (_kind(before) is float and _kind(value) is int):
+            merged[name] = value
+        else:
+            raise ConfigError(f"{place}{name} is {value!r}", hint=f"the preset has {before!r}")
+    return merged
+
+
+def _kind(value: Any) -> Any:
+    """Type of a value; of a list, also those of its elements."""
+    return (list, *sorted({type(each).__name__ for each in value})) if isinstance(value, list) else type(value)

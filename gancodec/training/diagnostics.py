@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from gancodec.training.losses import EQUILIBRIUM
 
@@ -24,17 +25,33 @@ SKIPPED_TOLERANCE = 0.01
 
 
 class Watch:
-    """Looks at the numbers of every step and warns, each warning once in a run's life."""
+    """Looks at the numbers of every step and warns, each warning once in a run's life.
 
-    def __init__(self, adversarial: str, warned: Iterable[str] = ()) -> None:
+    ``memory``: what an interrupted run had seen (``remembered``).
+    """
+
+    def __init__(
+        self, adversarial: str, warned: Iterable[str] = (), memory: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         self.warned = set(warned)
         self._equilibrium = EQUILIBRIUM.get(adversarial)
         self._discriminator: deque[float] = deque(maxlen=WINDOW)
         self._generator: deque[float] = deque(maxlen=WINDOW)
         self._rate: deque[float] = deque(maxlen=WINDOW)
-        self._judged, self._steps, self._skipped = 0, 0, 0
-        self._generator_at_start: float | None = None
-        self._ever_moved = False
+        self._steps, self._skipped = int(memory.get("steps", 0)), int(memory.get("skipped", 0))
+        self._judged = int(memory.get("judged", 0))
+        self._generator_at_start: float | None = memory.get("generator_at_start")
+        self._ever_moved = bool(memory.get("ever_moved", False))
+
+    @property
+    def remembered(self) -> dict[str, float]:
+        """What a resumed run must know, so that it judges as if there had been no interruption."""
+        numbers: dict[str, float] = {
+            "steps": self._steps, "skipped": self._skipped, "judged": self._judged, "ever_moved": self._ever_moved,
+        }  # fmt: skip
+        return numbers if self._generator_at_start is None else numbers | {
+            "generator_at_start": self._generator_at_start
+        }
 
     def look(self, numbers: dict[str, float]) -> list[str]:
         """Warnings that this step brought."""

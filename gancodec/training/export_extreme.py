@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gancodec.entropy import FrequencyTables, table_count, table_numbers
@@ -46,6 +47,13 @@ def count_symbols(pipeline: ExtremePipeline, pictures: Sequence[NDArray[np.uint8
         entries = table_numbers(symbols_Chw).astype(np.int64) * CENTRES + (symbols_Chw + SYMBOL_MAX)
         counts += np.bincount(entries.ravel(), minlength=tables * CENTRES).reshape(tables, CENTRES)
     return counts
+
+
+def file_against_estimate(weights: ExtremeWeights, pictures: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
+    """Bits of real payloads, and their ideal length under the tables, summed over ``pictures`` (uint8 [H, W, 3])."""
+    pipeline = ExtremePipeline(weights, torch.device("cpu"))
+    coded = [pipeline.encode(picture, 0, measure=True) for picture in pictures]
+    return sum(8.0 * len(each.payload) for each in coded), sum(each.ideal_bits or 0.0 for each in coded)
 
 
 def fit_extreme_tables(weights: ExtremeWeights, pictures: Sequence[NDArray[np.uint8]]) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from gancodec.networks.photo import PhotoModel
 from gancodec.training.config import TrainConfig
-from gancodec.training.objective import psnr_from_mse, rate_distortion
+from gancodec.training.objective import rate_distortion
 from gancodec.training.stage import Pixels, Stage, adam, compile_for, parameter_groups, to_patches, to_pixels
 from gancodec.training.world import World, detached
 
@@ -57,7 +57,7 @@ class FidelityStage(Stage):
         if taken:
             self.follow(self.average, self.model)
         numbers = {
-            "loss": terms.loss, "bpp": terms.bpp, "bpp_z": terms.bpp_z, "psnr": psnr_from_mse(terms.mse),
+            "loss": terms.loss, "bpp": terms.bpp, "bpp_z": terms.bpp_z, "psnr": terms.psnr,
             "gradient_norm": norm,
         }  # fmt: skip
         return detached(numbers) | {"rate_share": share, "skipped": float(not taken)}
@@ -73,7 +73,7 @@ class FidelityStage(Stage):
                 patches = to_patches(pixels, self.device)
                 quality = torch.full((len(patches),), value, device=self.device)
                 terms = rate_distortion(self.average(patches, quality), patches, quality, self.config)
-                rows.append((terms.loss.item(), terms.bpp.item(), psnr_from_mse(terms.mse).item()))
+                rows.append((terms.loss.item(), terms.bpp.item(), terms.psnr.item()))
             loss, bpp, psnr = (float(np.mean(column)) for column in zip(*rows, strict=True))
             total += loss / len(VALID_QUALITIES)
             result |= {f"bpp_{value:g}": bpp, f"psnr_{value:g}": psnr}

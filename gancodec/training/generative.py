@@ -35,7 +35,6 @@ from gancodec.weights import Synthesis
 REALISM_QUALITIES = (5.0, 20.0, 35.0, 60.0)
 """Validated: where generated detail matters most."""
 PANEL_QUALITY = 20.0
-SYMBOLS_LOGGED_EVERY = 10
 
 
 class Generated(NamedTuple):
@@ -101,7 +100,7 @@ class GenerativeStage(Stage):
             self.follow(self.average, self.model)
         mse = (fake.detach() - real).square().flatten(1).mean(1)
         numbers |= {"loss": loss.total, "psnr": psnr_from_mse(mse).mean(), "gradient_norm": norm} | loss.terms
-        if generated.symbols is not None and self.progress.step % SYMBOLS_LOGGED_EVERY == 0:
+        if generated.symbols is not None:
             numbers["bpp"] = symbols_bpp(generated.symbols)
         return detached(numbers) | {"rate_share": share, "skipped": float(not (taken and taken_d))}
 

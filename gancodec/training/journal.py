@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Row = dict[str, Any]
+LOG = "log.jsonl"
 SHOWN = (("loss", "loss {:.3f}"), ("bpp", "{:.3f} bpp"), ("psnr", "{:.2f} dB"), ("d_loss", "D {:.2f}"))
 """What of a row the progress line shows."""
 
@@ -23,7 +24,7 @@ class Journal:
     def __init__(self, folder: Path, stage: str, *, from_step: int, report: Callable[[str], None]) -> None:
         self.folder, self.stage, self.report = folder, stage, report
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "log.jsonl"
+        self._path = folder / LOG
         _drop_rows(self._path, stage, from_step)
         self._file = self._path.open("a", encoding="utf-8")
         self._board: Any = None
@@ -50,7 +51,7 @@ class Journal:
     def validated(self, numbers: dict[str, float], measured_on: str, step: int) -> None:
         """A row of its own; the newest point of rate and distortion also stands in the lines to come."""
         row = {name: round(value, 5) for name, value in numbers.items()}
-        self._file.write(json.dumps({"stage": self.stage, "step": step, "measured_on": measured_on} | row) + "\n")
+        self._file.write(_row(self.stage, step, {"measured_on": measured_on} | row))
         self._file.flush()
         if self._board is not None:
             for name, value in row.items():
@@ -68,7 +69,7 @@ class Journal:
 
     def warn(self, message: str, step: int) -> None:
         """A warning, as a row and as a line."""
-        self._file.write(json.dumps({"stage": self.stage, "step": step, "warning": message}) + "\n")
+        self._file.write(_row(self.stage, step, {"warning": message}))
         self._file.flush()
         self.report(f"warning: {message}")
 
@@ -85,6 +86,16 @@ class Journal:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def note(folder: Path, stage: str, step: int, row: Row) -> None:
+    """One row of ``log.jsonl`` after the stage has ended."""
+    with (folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(_row(stage, step, row))
+
+
+def _row(stage: str, step: int, values: Row) -> str:
+    return json.dumps({"stage": stage, "step": step} | values) + "\n"
 
 
 def described(numbers: dict[str, float]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gancodec.errors import ConfigError
 from gancodec.training.checkpoint import save_checkpoint
 from gancodec.training.data import CropStream, DeviceCrops, Photos
 from gancodec.training.diagnostics import Watch
@@ -26,6 +27,8 @@ VALIDATIONS = 8
 VALIDATION_SECONDS = 60.0
 """Of training between two of them, at least."""
 PANEL_PICTURES = 4
+HOPELESS_STEPS = 200
+"""So many skipped steps in a row, and no later one will be taken either."""
 VALID_LOSS = "valid_loss"
 """What stages that have one number to go by call it."""
 
@@ -99,7 +102,8 @@ def open_crops(stage: Stage, photos: Photos) -> Crops:
 def run_stage(stage: Stage, around: Surroundings) -> bool:
     """Run to ``max_minutes`` of training time (True), or until interrupted (False); a checkpoint is left either way.
 
-    Neither validating nor saving is training time: the schedule and the resumed run do not see it.
+    Neither validating nor saving is training time, nor is a GPU's first step, which compiles the networks: the schedule
+    and the resumed run do not see it.  Raises ConfigError when no step can be taken any more.
     """
     return _Run(stage, around).go()
 
@@ -110,12 +114,13 @@ class _Run:
         self.leads = stage.world.leads
         self.total = 60 * stage.config.max_minutes
         self.journal: Journal | None = None
-        self.watch = Watch(stage.config.adversarial, stage.progress.warned)
+        self.watch = Watch(stage.config.adversarial, stage.progress.warned, stage.progress.watched)
         self.sums: dict[str, tuple[float, int]] = {}
         self.logged_at = (stage.progress.seconds, stage.progress.step)
         self.waited_before = 0.0
         self.saved_at = stage.progress.seconds
         self.validated_at = stage.progress.seconds
+        self.skipped_in_a_row = 0
         self.loss_before: float | None = None
         """Of validation, before the first step."""
 
@@ -131,11 +136,14 @@ class _Run:
                 self.loss_before = self._validate().get(VALID_LOSS)
         stream = open_crops(stage, self.around.photos)
         finished = stopped = False
+        compiles = stage.device.type == "cuda"
         before = perf_counter()
         try:
             for pixels in stream:
                 numbers = stage.advance(pixels, stage.progress.seconds / self.total)
-                now = perf_counter()
+                self._give_up(numbers["skipped"])
+                now = before if compiles else perf_counter()
+                compiles = False
                 [stage.progress.seconds] = world.agree([stage.progress.seconds + now - before], stage.device)
                 stopped = world.any(self.around.interruption.asked, stage.device)
                 finished = not stopped and stage.progress.seconds >= self.total
@@ -150,6 +158,15 @@ class _Run:
                 self.journal.close()
         world.wait()
         return finished
+
+    def _give_up(self, skipped: float) -> None:
+        """After too many skipped steps: in all processes at once, whose gradients are the same."""
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if self.skipped_in_a_row >= HOPELESS_STEPS:
+            raise ConfigError(
+                f"{self.stage.name}: gradients have not been finite for {HOPELESS_STEPS} steps",
+                hint="lower the learning rate or the lambdas, and begin again with another --out",
+            )
 
     def _lead(self, numbers: dict[str, float], stream: Crops, *, finished: bool, stopped: bool) -> None:
         """What only the first process does after a step."""
@@ -209,9 +226,10 @@ class _Run:
     def _warn(self, message: str) -> None:
         assert self.journal is not None
         self.journal.warn(message, self.stage.progress.step)
-        self.stage.progress.warned = tuple(sorted(self.watch.warned))
 
     def _save(self) -> None:
+        self.stage.progress.warned = tuple(sorted(self.watch.warned))
+        self.stage.progress.watched = self.watch.remembered
         save_checkpoint(
             self.around.checkpoint, networks=self.stage.networks, optimisers=self.stage.optimisers,
             progress=self.stage.progress, configuration=self.around.configuration,

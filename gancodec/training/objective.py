@@ -19,8 +19,8 @@ class RateDistortion(NamedTuple):
     loss: Tensor
     bpp: Tensor
     bpp_z: Tensor
-    mse: Tensor
-    """In [−1, 1]; 10·log10(4/mse) is the PSNR in dB."""
+    psnr: Tensor
+    """dB, the mean over the pictures."""
 
 
 def rate_distortion(
@@ -41,7 +41,7 @@ def rate_distortion(
     price = config.lambda_r * lambda_r(quality_B)
     balance = (published_lambda(price, config.lambda_x) / BALANCE_REFERENCE) ** -BALANCE_POWER
     loss = (bpp + config.lambda_x / price * cost) * balance
-    return RateDistortion(loss.mean(), bpp.mean().detach(), bpp_z.mean().detach(), mse.mean().detach())
+    return RateDistortion(loss.mean(), bpp.mean().detach(), bpp_z.mean().detach(), psnr_from_mse(mse.detach()).mean())
 
 
 def psnr_from_mse(mse: Tensor) -> Tensor:

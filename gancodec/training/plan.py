@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ class Request:
     """Sizes that differ from the preset's."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Values of TrainConfig that differ from the preset's."""
+    preset: Path | None = None
+    """A file whose values take the place of the preset's."""
     stage: str = "both"
     features: str | None = None
     """``vgg19`` or PATH[:NET]."""
@@ -69,7 +72,7 @@ class Job:
 
 def plan_jobs(request: Request, device: torch.device) -> list[Job]:
     """The codecs to train, in their order.  Raises ConfigError for options that do not fit, ModelError for --init."""
-    preset = load_preset(request.codec)
+    preset = load_preset(request.codec, request.preset)
     training = dict(request.training)
     if device.type == "cuda":
         training.setdefault("batch", GPU_BATCH)
@@ -163,8 +166,31 @@ def stored_configuration(path: Path) -> dict[str, Any]:
     return values
 
 
+def described(jobs: list[Job], device: torch.device, processes: int) -> list[str]:
+    """What is about to happen, a line a codec."""
+    where = f"{device}, {processes} processes" if processes > 1 else str(device)
+    lines = []
+    for job in jobs:
+        stages = ", then ".join(f"{name} {stage.max_minutes:g} min" for name, stage in job.stages.items())
+        first = next(iter(job.stages.values()))
+        start = "from scratch" if job.init is None else f"from {job.init}"
+        lines.append(
+            f"{job.path}: {start}, lambda-x {first.lambda_x:g}; {stages}; {first.batch} crops of {first.crop_px} px "
+            f"a step on {where}"
+        )
+    return lines
+
+
 def check_jobs(request: Request, jobs: list[Job]) -> None:
     """What can be refused before photos are read."""
+    shipped = {entry.name for entry in shipped_models()}
+    if request.name is None and (clash := [job.name for job in jobs if job.name in shipped]):
+        raise ConfigError(
+            f"the codec would be called {clash[0]!r}, like the shipped one", hint="give it another --name or --out"
+        )
+    nearest = next(path for path in (request.out.absolute(), *request.out.absolute().parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        raise ConfigError(f"{nearest} cannot be written to", hint="use another --out")
     if request.resume and not any(job.out.is_dir() for job in jobs):
         raise ConfigError(f"{request.out} holds no run to resume", hint="check --out, or leave --resume out")
     for job in jobs:

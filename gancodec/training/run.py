@@ -28,33 +28,26 @@ from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.klt import initialise_klt, initialise_shortcuts
 from gancodec.networks.photo import PhotoModel
-from gancodec.networks.quality import LAMBDA_X
-from gancodec.registry import SUFFIX, read_entry, read_metadata
+from gancodec.registry import SUFFIX, read_entry
 from gancodec.training.checkpoint import load_checkpoint, read_progress
 from gancodec.training.config import STAGES, TrainConfig
-from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch, sample
-from gancodec.training.diagnostics import Watch
-from gancodec.training.export_extreme import assemble_extreme, fit_extreme_tables
-from gancodec.training.export_photo import export_photo, export_realism, file_against_estimate
+from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch
+from gancodec.training.export import Exporter, trained_with
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
 from gancodec.training.loop import Interruption, Surroundings, run_stage
-from gancodec.training.plan import NOT_STATED, Job, Request, check_jobs, plan_jobs
+from gancodec.training.plan import Job, Request, check_jobs, described, plan_jobs
 from gancodec.training.stage import Stage
-from gancodec.training.warm_start import extreme_model, photo_model, shift_quality
+from gancodec.training.warm_start import carry_over, extreme_model, photo_model, shift_quality
 from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
-from gancodec.weights import ExtremeWeights, PhotoWeights, Weights, load_weights, save_weights
+from gancodec.weights import ExtremeWeights, PhotoWeights, Synthesis, Weights, load_weights
 from gancodec.weights.tensors import tensors_digest
 
-KLT_CROPS = 400
+KLT_MEGAPIXELS = 26.0
+"""Of crops that a run from scratch takes its transform from."""
 SQUARE_PX = 384
 SQUARES = 16
-COMPARED = 4
-FITTED_MEGAPIXELS = 30.0
-FITTED_PX = 768
-"""Tables are fitted to so much of the training photos, cut to squares of that side."""
-NOTES = "training"
-"""Key of a weights file's metadata under which lambdas and minutes stand, as JSON."""
+VALID_MEGAPIXELS = 200.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,17 +83,14 @@ def _train_codecs(request: Request, report: Callable[[str], None], device: torch
         crop_px = max(stage.crop_px for job in jobs for stage in job.stages.values())
         photos = load_photos(request.data, crop_px)
         say(f"training on {request.data}: {photos.summary()}")
-        if request.valid is None:
-            squares, measured_on = central_squares(photos.pictures, count=SQUARES, side=crop_px), "training photos"
-        else:
-            valid = load_photos(request.valid, crop_px, megapixels=200.0)
-            side = SQUARE_PX if min(min(p.size) for p in valid.pictures[:SQUARES]) >= SQUARE_PX else crop_px
-            squares, measured_on = central_squares(valid.pictures, count=SQUARES, side=side), str(request.valid)
+        squares = _squares(request, photos, crop_px)
+        for line in described(jobs, device, world.size):
+            say(line)
         world.wait()  # the first process writes what the others look at first
         done = []
         with Interruption() as interruption:
             for job in jobs:
-                runner = _Runner(request, job, photos, squares, measured_on, features, device, world, say, interruption)
+                runner = _Runner(request, job, photos, squares, features, device, world, say, interruption)
                 try:
                     done.append(runner.go())
                 except (OSError, SafetensorError) as exc:
@@ -115,6 +105,15 @@ def _train_codecs(request: Request, report: Callable[[str], None], device: torch
         leave_world()
 
 
+def _squares(request: Request, photos: Photos, crop_px: int) -> list[NDArray[np.uint8]]:
+    """What every run is measured on: squares of --valid, else of the photos it trains on."""
+    if request.valid is None:
+        return central_squares(photos.pictures, count=SQUARES, side=crop_px)
+    valid = load_photos(request.valid, crop_px, megapixels=VALID_MEGAPIXELS)
+    large = min(min(p.size) for p in valid.pictures[:SQUARES]) >= SQUARE_PX
+    return central_squares(valid.pictures, count=SQUARES, side=SQUARE_PX if large else crop_px)
+
+
 def _silent(_: str) -> None:
     """The report of all processes but the first."""
 
@@ -123,15 +122,20 @@ class _Runner:
     """One codec, stage after stage."""
 
     def __init__(
-        self, request: Request, job: Job, photos: Photos, squares: list[NDArray[np.uint8]], measured_on: str,
+        self, request: Request, job: Job, photos: Photos, squares: list[NDArray[np.uint8]],
         features: FeatureNetwork | None, device: torch.device, world: World, report: Callable[[str], None],
         interruption: Interruption,
     ) -> None:  # fmt: skip
         self.request, self.job, self.photos, self.squares = request, job, photos, squares
-        self.measured_on, self.features, self.device, self.world = measured_on, features, device, world
+        self.features, self.device, self.world = features, device, world
         self.report, self.interruption = report, interruption
         self.path = job.path
+        self.exporter = Exporter(
+            path=job.path, name=job.name, licence=request.licence, photos=photos, squares=squares, report=report
+        )
         self.base: PhotoWeights | None = None
+        self.base_digest: str | None = None
+        """Names all of the codec that stage realism takes as given."""
         self.base_path = job.path
         self.minutes = self.megapixels = 0.0
 
@@ -148,8 +152,8 @@ class _Runner:
             finished = run_stage(stage, self._around(name, stage))
             self.minutes += stage.progress.seconds / 60
             self.megapixels += stage.progress.megapixels
-            if self.world.leads and not self._exported(stage):
-                self._export(stage)
+            if self.world.leads and not self.exporter.holds(stage):
+                self.exporter.write(stage, self.base, self.base_path)
             self.world.wait()
             if not finished:
                 break
@@ -159,13 +163,6 @@ class _Runner:
             megapixels=self.megapixels, finished=finished,
         )  # fmt: skip
 
-    def _exported(self, stage: Stage) -> bool:
-        """Whether the codec is that of the stage's last step: a run may have been killed before it was written."""
-        if not self.path.exists():
-            return False
-        step: object = _notes(self.path).get(stage.name, {}).get("step")
-        return step == stage.progress.step
-
     def _stage(self, name: str) -> Stage:
         """The stage at its start, or where its checkpoint is."""
         config = self.job.stages[name]
@@ -174,6 +171,7 @@ class _Runner:
         resumes = self.request.resume and checkpoint.exists()
         if name == "realism":
             self.base = self._realism_base()
+            self.base_digest = tensors_digest(replace(self.base, realism=None).tensors(), "").hex()
             resumes = resumes and self._same_base(checkpoint)
         stage: Stage
         if name == "fidelity":
@@ -183,7 +181,7 @@ class _Runner:
             assert self.base is not None
             stage = RealismStage(
                 photo_model(self.base), config, self.device, self.world, features=self.features,
-                refined=self.base.realism,
+                refined=self.base.realism or (None if resumes else self._carried_over(config)),
             )  # fmt: skip
         else:
             stage = ExtremeStage(
@@ -202,14 +200,30 @@ class _Runner:
             weights = self._load(self.job.init)
             assert isinstance(weights, PhotoWeights)
             model = photo_model(weights)
-            before = _trained_with(self.job.init)
-            shift_quality(model, config.lambda_x / config.lambda_r / (before["lambda_x"] / before["lambda_r"]))
+            shift_quality(model, self._cheaper_bits(config))
             return model
         model = PhotoModel(self.job.model)
         if fresh:
             initialise_klt(model, self._klt_pictures(config))
             self.report("fidelity: starting from scratch, at the transform codec")
         return model
+
+    def _cheaper_bits(self, config: TrainConfig) -> float:
+        """By which factor, compared to the codec to start from."""
+        assert self.job.init is not None
+        before = trained_with(self.job.init)
+        return config.lambda_x / config.lambda_r / (before["lambda_x"] / before["lambda_r"])
+
+    def _carried_over(self, config: TrainConfig) -> Synthesis | None:
+        """What the codec to start from had learnt of realism, on top of the generator that stage fidelity has made."""
+        if self.job.init is None:
+            return None
+        start = self._load(self.job.init)
+        if not isinstance(start, PhotoWeights) or start.realism is None:
+            return None
+        assert self.base is not None
+        self.report(f"realism: carrying over that of {self.job.init}")
+        return carry_over(self.base.fidelity, start.fidelity, start.realism, self._cheaper_bits(config))
 
     def _extreme_model(self, config: TrainConfig, *, fresh: bool) -> ExtremeModel:
         assert isinstance(self.job.model, ExtremeConfig)
@@ -241,21 +255,14 @@ class _Runner:
     def _same_base(self, checkpoint: Path) -> bool:
         """Whether the realism generator was trained for the codec as it is now; else it starts anew from it."""
         _, stored = read_progress(checkpoint)
-        same: bool = stored.get("base") == self._base_digest()
+        same: bool = stored.get("base") == self.base_digest
         if not same:
             self.report("realism: stage fidelity has gone on since, so the generator is refined anew")
         return same
 
-    def _base_digest(self) -> str | None:
-        """Names all of the codec that stage realism takes as given."""
-        if self.base is None:
-            return None
-        return tensors_digest(replace(self.base, realism=None).tensors(), "").hex()
-
     def _klt_pictures(self, config: TrainConfig) -> torch.Tensor:
-        plan = CropPlan(
-            [p.size for p in self.photos.pictures], side=config.crop_px, batch=KLT_CROPS, seed=config.seed + 1
-        )
+        crops = max(8, round(KLT_MEGAPIXELS * 1e6 / config.crop_px**2))
+        plan = CropPlan([p.size for p in self.photos.pictures], side=config.crop_px, batch=crops, seed=config.seed + 1)
         pixels = torch.from_numpy(make_batch(self.photos, plan, 0))
         return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
@@ -266,7 +273,7 @@ class _Runner:
         """What must be the same on resuming."""
         return self.job.stages[name].identity() | {
             "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
-            "photos": self._photos_digest(), "base": self._base_digest() if name == "realism" else None,
+            "photos": self._photos_digest(), "base": self.base_digest if name == "realism" else None,
         }  # fmt: skip
 
     def _photos_digest(self) -> str:
@@ -279,7 +286,9 @@ class _Runner:
             self.job.out.mkdir(parents=True, exist_ok=True)
             self._write_configuration()
         return Surroundings(
-            photos=self.photos, squares=self.squares, measured_on=self.measured_on, folder=self.job.out,
+            photos=self.photos, squares=self.squares,
+            measured_on="training photos" if self.request.valid is None else str(self.request.valid),
+            folder=self.job.out,
             checkpoint=self._checkpoint(name), configuration=self._identity(name), report=self.report,
             interruption=self.interruption,
         )  # fmt: skip
@@ -305,66 +314,3 @@ class _Runner:
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text(json.dumps(self._configuration(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         partial.replace(path)
-
-    def _export(self, stage: Stage) -> None:
-        """The averaged model as a codec; every file but the last state's is replaced."""
-        weights: Weights
-        if isinstance(stage, RealismStage):
-            self.report(f"{stage.name}: writing {self.path}")
-            assert self.base is not None
-            weights = export_realism(self.base, stage.average)
-        else:
-            self.report(f"{stage.name}: fitting the tables and writing {self.path}")
-            weights = self._fitted(stage)
-        licence = self.request.licence
-        notes: dict[str, Any] = {}
-        if isinstance(stage, RealismStage):
-            # The fidelity half is what it was: so are its notes, and its licence unless another one is stated.
-            base = read_metadata(self.base_path)
-            notes = _notes(self.base_path)
-            licence = base.get("licence", licence) if licence == NOT_STATED else licence
-        else:
-            notes = {"lambda_x": stage.config.lambda_x, "lambda_r": stage.config.lambda_r}
-        notes[stage.name] = {
-            "step": stage.progress.step,
-            "minutes": round(stage.progress.seconds / 60, 2),
-            "megapixels": round(stage.progress.megapixels, 1),
-        }
-        save_weights(self.path, weights, name=self.job.name, licence=licence, notes={NOTES: json.dumps(notes)})
-
-    def _fitted(self, stage: Stage) -> Weights:
-        """The averaged model with tables fitted to training photos."""
-        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
-        if isinstance(stage, FidelityStage):
-            stage.average.index.rounding = True  # as it will be stored
-            weights = export_photo(stage.average, pictures)
-            self._compare(stage, weights)
-            return weights
-        assert isinstance(stage, ExtremeStage)
-        extreme = assemble_extreme(stage.average)
-        fit_extreme_tables(extreme, pictures)
-        return extreme
-
-    def _compare(self, stage: FidelityStage, weights: PhotoWeights) -> None:
-        watch = Watch(stage.config.adversarial, stage.progress.warned)
-        file_bits, estimated = file_against_estimate(
-            weights, stage.average, list(np.concatenate(self.squares)[:COMPARED])
-        )
-        self.report(f"files against the rate that training estimated: {100 * (file_bits / estimated - 1):+.2f} %")
-        for message in watch.compare_file(file_bits, estimated):
-            self.report(f"warning: {message}")
-
-
-def _trained_with(path: Path) -> dict[str, float]:
-    """lambda_X and lambda_R of a codec; those of the notes where its file does not say."""
-    notes = _notes(path)
-    return {"lambda_x": float(notes.get("lambda_x", LAMBDA_X)), "lambda_r": float(notes.get("lambda_r", 1.0))}
-
-
-def _notes(path: Path) -> dict[str, Any]:
-    """What a codec's file says about its training; empty if it says nothing."""
-    try:
-        values: dict[str, Any] = json.loads(read_metadata(path).get(NOTES, "{}"))
-    except ValueError:
-        return {}
-    return values

@@ -7,6 +7,7 @@ to the very weights that the integers stand for.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from gancodec.networks.index import STEPS_PER_UNIT, IndexNetwork, IndexStep, Rou
 from gancodec.networks.integer import FRACTION, LOG_SCALE_STEP, SHIFT, IntegerIndex, IntegerLayer, IntegerStep
 from gancodec.networks.photo import SCALE_MIN, Gains, PhotoModel
 from gancodec.networks.quality import LAMBDA_R_RATIO
-from gancodec.weights import ExtremeWeights, PhotoWeights
+from gancodec.weights import ExtremeWeights, PhotoWeights, Synthesis
 
 DENSITY_STEPS = 300
 
@@ -49,19 +50,35 @@ def extreme_model(weights: ExtremeWeights) -> ExtremeModel:
 
 
 @torch.no_grad()
-def shift_quality(model: PhotoModel, ratio: float) -> None:
+def carry_over(fidelity: Synthesis, start: Synthesis, start_realism: Synthesis, ratio: float) -> Synthesis:
+    """fidelity + (start_realism − start): what a realism generator had learnt, on top of a generator trained further.
+
+    All of one configuration.  ``ratio`` as in ``shift_quality``, by which ``start`` was shifted before that training.
+    """
+    before, realism = deepcopy(start), deepcopy(start_realism)
+    for generator in (before, realism):
+        shift_quality(generator, ratio)
+    carried = deepcopy(fidelity)
+    for name, value in carried.state_dict().items():
+        value.add_(realism.state_dict()[name] - before.state_dict()[name])
+    return carried
+
+
+@torch.no_grad()
+def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
     """Make quality q mean what q + 100·log_400(ratio) meant: bits became cheaper by ``ratio``.
 
     A codec trained with lambda_X = 12 then starts at lambda_X = 12·ratio where training would take it anyway.  Beyond
     the last anchor tables go on in a straight line.
     """
-    shift = math.log(ratio) / math.log(LAMBDA_R_RATIO) * (model.config.anchors - 1)
-    position = torch.arange(model.config.anchors, dtype=torch.float64) + shift
-    low = position.floor().clamp(0, model.config.anchors - 2).long()
-    fraction = (position - low)[:, None]
     for module in model.modules():
         if isinstance(module, QualityBias | Gains):
             [table] = module.parameters()
+            anchors = len(table)
+            shift = math.log(ratio) / math.log(LAMBDA_R_RATIO) * (anchors - 1)
+            position = torch.arange(anchors, dtype=torch.float64) + shift
+            low = position.floor().clamp(0, anchors - 2).long()
+            fraction = (position - low)[:, None]
             moved = table.double()[low] * (1 - fraction) + table.double()[low + 1] * fraction
             table.copy_(moved)
 

@@ -38,9 +38,9 @@ LONG = ("--max-minutes", 5)
 """For runs that are interrupted; the minutes may change when they are resumed."""
 
 
-def tiny_preset(codec: str) -> Preset:
+def tiny_preset(codec: str, changes: Path | None = None) -> Preset:
     """The shipped preset, with small networks, crops and batches."""
-    preset = config.load_preset(codec)
+    preset = config.load_preset(codec, changes)
     sizes: dict[str, Any] = {
         "crop_px": 64, "batch": 2, "warmup_steps": 5,
         "discriminator_widths": (8, 8), "discriminator_scales": 1, "discriminator_warmup_steps": 2,
@@ -54,7 +54,7 @@ def tiny_preset(codec: str) -> Preset:
 def tiny_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "load_preset", tiny_preset)
-        patch.setattr(engine, "KLT_CROPS", 60)
+        patch.setattr(engine, "KLT_MEGAPIXELS", 0.25)
         patch.setattr(journal, "find_spec", lambda name: None)  # TensorBoard takes seconds to load
         yield
 
@@ -430,7 +430,7 @@ def test_every_option_reaches_the_trainer(train: Any, requests: list[Request]) -
         "--lambda-adv", 0, "--lambda-p", 0.5, "--lambda-c", 0.25, "--adversarial", "hinge", "--distortion", "l1",
         "--generator-scales", "full", "--channels", 16, "--features", "f.safetensors:alex", "--init", "none",
         "--resume", "--max-minutes", 1.5, "--device", "cpu", "--seed", 7, "--batch", 3, "--crop", 128,
-        "--name", "n", "--licence", "MIT",
+        "--name", "n", "--licence", "MIT", "--preset", "p.toml",
     ]  # fmt: skip
     assert train(*given).code == 0
     (request,) = requests
@@ -443,6 +443,7 @@ def test_every_option_reaches_the_trainer(train: Any, requests: list[Request]) -
     assert {type(value) for value in request.training.values()} == {int, float, str}
     assert (request.features, request.init, request.resume) == ("f.safetensors:alex", "none", True)
     assert (request.max_minutes, request.device, request.name, request.licence) == (1.5, "cpu", "n", "MIT")
+    assert request.preset == Path("p.toml")
     # The trainer knows all these names.
     tiny_preset("extreme").changed(request.model, request.training)
 

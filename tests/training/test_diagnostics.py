@@ -72,3 +72,14 @@ def test_resumed_run_does_not_repeat_a_warning() -> None:
     first = Watch("chi2")
     assert first.look({"skipped": 1.0})
     assert Watch("chi2", first.warned).look({"skipped": 1.0}) == []
+
+
+def test_resumed_run_judges_as_if_there_had_been_no_interruption() -> None:
+    """Balance reached late is none after a resumption either; a rise counts from the run's start."""
+    first = Watch("chi2")
+    warnings_of(first, [healthy(step) for step in range(3 * WINDOW)])
+    balanced = [{"skipped": 0.0, "d_loss": 0.5, "adversarial": 0.25, "bpp": 0.5}] * 1000
+    assert warnings_of(Watch("chi2", first.warned, first.remembered), balanced) == []
+    won = [{"skipped": 0.0, "d_loss": 0.001, "adversarial": 1.5, "bpp": 0.5}] * (2 * WINDOW)
+    assert len(warnings_of(Watch("chi2", first.warned, first.remembered), won)) == 1
+    assert warnings_of(Watch("chi2"), won) == []

@@ -13,7 +13,7 @@ from PIL import Image
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError
 from gancodec.registry import read_entry, read_metadata
-from gancodec.training import loop, plan, run
+from gancodec.training import export, loop, plan, run
 from gancodec.training.config import Preset
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained, train_codecs
@@ -27,9 +27,9 @@ def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     models = {"photo": TINY, "extreme": TINY_EXTREME}
     monkeypatch.setattr(
         plan, "load_preset",
-        lambda codec: Preset(model=models[codec], stages={name: small_config(name) for name in stages[codec]}),
+        lambda codec, _: Preset(model=models[codec], stages={name: small_config(name) for name in stages[codec]}),
     )  # fmt: skip
-    monkeypatch.setattr(run, "FITTED_MEGAPIXELS", 0.05)
+    monkeypatch.setattr(export, "FITTED_MEGAPIXELS", 0.05)
 
 
 def go(data: Path, out: Path, said: list[str] | None = None, **changes: Any) -> Trained:
@@ -55,7 +55,9 @@ def test_run_leaves_a_codec_and_its_configuration(photo_folder: Path, tmp_path: 
     rows = [json.loads(line) for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
     assert {"fidelity", "realism"} == {row["stage"] for row in rows}
     assert any("valid_loss" in row for row in rows) and any("megapixels_per_second" in row for row in rows)
-    assert any("files against the rate" in line for line in said)
+    assert any("files against their estimated size" in line for line in said)
+    assert sum("file_against_estimate" in row for row in rows) == 1
+    assert any(line.startswith(f"{trained.path}: from scratch, lambda-x 12; fidelity") for line in said)
 
 
 def test_finished_run_is_not_touched_again(photo_folder: Path, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_sizes_come_from_the_codec_to_start_from(
     first = go(photo_folder, tmp_path / "first", codec="extreme")
     monkeypatch.setattr(
         plan, "load_preset",
-        lambda codec: Preset(model=replace(TINY_EXTREME, channels_8=16), stages={"joint": small_config("joint")}),
+        lambda codec, _: Preset(model=replace(TINY_EXTREME, channels_8=16), stages={"joint": small_config("joint")}),
     )  # fmt: skip
     go(photo_folder, tmp_path / "second", codec="extreme", init=str(first.path))
     model = json.loads((tmp_path / "second" / "configuration.json").read_text())["model"]
@@ -171,3 +173,54 @@ def test_perceptual_weight_needs_features(photo_folder: Path, tmp_path: Path) ->
     go(photo_folder, tmp_path / "run", codec="extreme")
     stage = json.loads((tmp_path / "run" / "configuration.json").read_text())["stages"]["joint"]
     assert stage["lambda_p"] == 0
+
+
+def test_realism_of_the_codec_to_start_from_is_carried_over(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "first")
+    for lambda_x in (12.0, 48.0):
+        said: list[str] = []
+        out = tmp_path / f"second-{lambda_x:g}"
+        second = go(photo_folder, out, said, init=str(first.path), lambda_x=(lambda_x,))
+        assert f"realism: carrying over that of {first.path}" in said
+        assert second.finished and read_entry(second.path).has_realism
+    fidelity = go(photo_folder, tmp_path / "fidelity", stage="fidelity")
+    said = []
+    go(photo_folder, tmp_path / "third", said, init=str(fidelity.path))
+    assert not any("carrying over" in line for line in said)
+
+
+def test_name_of_a_shipped_codec_must_be_asked_for(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = read_entry(go(photo_folder, tmp_path / "first", codec="extreme").path)
+    monkeypatch.setattr(plan, "shipped_models", lambda: [shipped])
+    with pytest.raises(ConfigError, match="would be called 'first'"):
+        go(photo_folder, tmp_path / "other" / "first", codec="extreme")
+    assert go(photo_folder, tmp_path / "other" / "first", codec="extreme", name="first").finished
+
+
+def test_folder_that_cannot_be_written_is_found_before_photos_are_read(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan.os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    monkeypatch.setattr(run, "load_photos", lambda *_, **__: pytest.fail("photos were read"))
+    with pytest.raises(ConfigError, match="cannot be written"):
+        go(photo_folder, tmp_path / "a" / "b")
+
+
+def test_steps_that_never_become_finite_end_the_run(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "HOPELESS_STEPS", 3)
+    with pytest.raises(ConfigError, match="not been finite for 3 steps"):
+        go(photo_folder, tmp_path / "run", codec="extreme", training={"lambda_x": 1e38}, max_minutes=1.0)
+
+
+def test_file_that_differs_from_its_estimate_is_warned_of_and_noted(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.export_extreme, "file_against_estimate", lambda *_: (1100.0, 1000.0))
+    said: list[str] = []
+    go(photo_folder, tmp_path / "run", said, codec="extreme")
+    assert any(line.startswith("warning: files are +10.0 %") for line in said)
+    assert "files are +10.0 %" in (tmp_path / "run" / "log.jsonl").read_text()

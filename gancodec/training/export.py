@@ -1,0 +1,118 @@
+"""The end of a stage: its averaged model becomes a codec in a file, which says of itself how it was trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancodec.networks.quality import LAMBDA_X
+from gancodec.registry import read_metadata
+from gancodec.training import export_extreme, export_photo
+from gancodec.training.data import Photos, sample
+from gancodec.training.diagnostics import Watch
+from gancodec.training.fidelity import FidelityStage
+from gancodec.training.generative import ExtremeStage, RealismStage
+from gancodec.training.journal import note
+from gancodec.training.plan import NOT_STATED
+from gancodec.training.stage import Stage
+from gancodec.weights import PhotoWeights, Weights, save_weights
+
+FITTED_MEGAPIXELS = 30.0
+FITTED_PX = 768
+"""Tables are fitted to so much of the training photos, cut to squares of that side."""
+COMPARED = 4
+"""Squares whose files are compared with their estimate."""
+NOTES = "training"
+"""Key of a weights file's metadata under which lambdas and minutes stand, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exporter:
+    """Writes a codec; its folder is the run's, whose log gets what is found on the way."""
+
+    path: Path
+    name: str
+    licence: str
+    photos: Photos
+    """Tables are fitted to them."""
+    squares: list[NDArray[np.uint8]]
+    """Batches of squares to compare files with their estimate on."""
+    report: Callable[[str], None]
+
+    def write(self, stage: Stage, base: PhotoWeights | None, base_path: Path) -> None:
+        """The codec of the stage's present state, atomically.
+
+        ``base``: the codec that stage realism refines, at ``base_path``, whose word on its own training and licence is
+        handed on.
+        """
+        licence = self.licence
+        weights: Weights
+        if isinstance(stage, RealismStage):
+            assert base is not None
+            self.report(f"{stage.name}: writing {self.path}")
+            weights = export_photo.export_realism(base, stage.average)
+            notes = training_notes(base_path)
+            if licence == NOT_STATED:
+                licence = read_metadata(base_path).get("licence", licence)
+        else:
+            self.report(f"{stage.name}: fitting the tables and writing {self.path}")
+            weights = self._fitted(stage)
+            notes = {"lambda_x": stage.config.lambda_x, "lambda_r": stage.config.lambda_r}
+        notes[stage.name] = {
+            "step": stage.progress.step,
+            "minutes": round(stage.progress.seconds / 60, 2),
+            "megapixels": round(stage.progress.megapixels, 1),
+        }
+        save_weights(self.path, weights, name=self.name, licence=licence, notes={NOTES: json.dumps(notes)})
+
+    def holds(self, stage: Stage) -> bool:
+        """Whether the codec is that of the stage's last step: a run may have been killed before it was written."""
+        if not self.path.exists():
+            return False
+        step: object = training_notes(self.path).get(stage.name, {}).get("step")
+        return step == stage.progress.step
+
+    def _fitted(self, stage: Stage) -> Weights:
+        """The averaged model with tables fitted to training photos."""
+        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
+        compared = list(np.concatenate(self.squares)[:COMPARED])
+        if isinstance(stage, FidelityStage):
+            stage.average.index.rounding = True  # as it will be stored
+            photo = export_photo.export_photo(stage.average, pictures)
+            self._compare(stage, *export_photo.file_against_estimate(photo, stage.average, compared))
+            return photo
+        assert isinstance(stage, ExtremeStage)
+        extreme = export_extreme.assemble_extreme(stage.average)
+        export_extreme.fit_extreme_tables(extreme, pictures)
+        self._compare(stage, *export_extreme.file_against_estimate(extreme, compared))
+        return extreme
+
+    def _compare(self, stage: Stage, file_bits: float, estimated_bits: float) -> None:
+        difference = file_bits / estimated_bits - 1
+        self.report(f"files against their estimated size: {100 * difference:+.2f} %")
+        note(self.path.parent, stage.name, stage.progress.step, {"file_against_estimate": round(difference, 5)})
+        watch = Watch(stage.config.adversarial, stage.progress.warned)
+        for message in watch.compare_file(file_bits, estimated_bits):
+            self.report(f"warning: {message}")
+            note(self.path.parent, stage.name, stage.progress.step, {"warning": message})
+
+
+def training_notes(path: Path) -> dict[str, Any]:
+    """What a codec's file says about its training; empty if it says nothing."""
+    try:
+        values: dict[str, Any] = json.loads(read_metadata(path).get(NOTES, "{}"))
+    except ValueError:
+        return {}
+    return values
+
+
+def trained_with(path: Path) -> dict[str, float]:
+    """lambda_X and lambda_R of a codec; those of the study notes where its file does not say."""
+    notes = training_notes(path)
+    return {"lambda_x": float(notes.get("lambda_x", LAMBDA_X)), "lambda_r": float(notes.get("lambda_r", 1.0))}
