@@ -171,9 +171,10 @@ class _Run:
     def _lead(self, numbers: dict[str, float], stream: Crops, *, finished: bool, stopped: bool) -> None:
         """What only the first process does after a step."""
         progress = self.stage.progress
+        warnings = self.watch.look(numbers)
         if stopped:
-            self._save()  # first of all: whoever stops us may not wait
-        for message in self.watch.look(numbers):
+            self._save()  # before anything is written: whoever stops us may not wait
+        for message in warnings:
             self._warn(message)
         for name, value in numbers.items():
             # A step that was skipped says nothing but that it was.
