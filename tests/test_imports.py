@@ -23,6 +23,7 @@ SERVICE_FILES = sorted((ROOT / "service").rglob("*.py"))
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "timing": set(),
     "container": {"errors"},
     "entropy": {"errors"},
     "picture": {"errors"},
@@ -30,9 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"errors"},
     "features": {"errors", "networks"},
     "weights": {"errors", "networks", "entropy", "registry"},
-    "pipeline": {"errors", "entropy", "picture", "networks", "weights"},
+    "pipeline": {"errors", "timing", "entropy", "picture", "networks", "weights"},
     "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
-    "evaluation": {"errors", "defaults", "container", "features", "networks", "picture", "registry", "codec"},
+    "evaluation": {
+        "errors", "defaults", "container", "features", "networks", "picture", "pipeline", "registry", "codec",
+    },
     "training": {
         "__init__", "errors", "networks", "entropy", "features", "picture", "registry", "weights", "pipeline", "codec",
         "evaluation",
@@ -46,6 +49,7 @@ MAY_IMPORT["__init__"] = {"errors", "codec"}
 THIRD_PARTY: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "timing": set(),
     "container": set(),
     "registry": set(),
     "entropy": {"numpy", "constriction"},

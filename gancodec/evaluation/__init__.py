@@ -1,5 +1,5 @@
 """Measuring: rate of whole files, distortion of 8-bit pictures, BD-rates with their ranges.
 
-`python -m gancodec.evaluation.sweep FOLDER` is the way in; its parts are pure functions of arrays and numbers.
+`gancodec eval FOLDER` is the way in; its parts are pure functions of arrays and numbers.
 Needs the extra `eval`, and nothing else in gancodec needs this package.
 """

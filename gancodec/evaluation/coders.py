@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,13 +45,24 @@ class Coder(Protocol):
     def decoders(self) -> Sequence[Decoder]:
         """At least one."""
 
+    @property
+    def load_s(self) -> float | None:
+        """Seconds it took to load its weights; None for codecs that have none."""
+
     def encode(self, picture: Image.Image, quality: float | None) -> bytes:
         """The bytes of a whole file for a picture of mode RGB; raises GancodecError if it refuses the picture."""
+
+    def parts_taken(self) -> Mapping[str, float]:
+        """Seconds of each part since this was last asked, as far as the codec knows its parts."""
 
 
 class _Entry(Protocol):
     @property
     def name(self) -> str: ...
+
+
+class _Clock(Protocol):
+    def take(self) -> dict[str, float]: ...
 
 
 class _Abilities(Protocol):
@@ -60,6 +71,9 @@ class _Abilities(Protocol):
 
     @property
     def has_realism(self) -> bool: ...
+
+    @property
+    def clock(self) -> _Clock: ...
 
 
 class Facade(Protocol):
@@ -98,7 +112,13 @@ class GancodecCoder:
     """`gancodec.Codec` as a Coder, with a decoder for each realism."""
 
     def __init__(
-        self, codec: Facade, *, qualities: Sequence[float], realisms: Sequence[float] = (0.0,), name: str = ""
+        self,
+        codec: Facade,
+        *,
+        qualities: Sequence[float],
+        realisms: Sequence[float] = (0.0,),
+        name: str = "",
+        load_s: float | None = None,
     ) -> None:
         """qualities: 0..100, sorted here, and of no use to a codec of one rate.  realisms: 0 (faithful) to 1, in the
         order of their curves.  name: if not that of the weights.
@@ -110,6 +130,7 @@ class GancodecCoder:
         if not realisms or not all(0 <= realism <= 1 for realism in realisms):
             raise ConfigError(f"realisms are {list(realisms)}", hint="give at least one number in 0..1")
         self.name = name or codec.entry.name
+        self.load_s = load_s
         if max(realisms) > 0 and not codec.pipeline.has_realism:
             raise ConfigError(f"codec {self.name!r} has no realism generator", hint="use realism 0")
         has_quality = codec.pipeline.has_quality
@@ -128,3 +149,7 @@ class GancodecCoder:
     def encode(self, picture: Image.Image, quality: float | None) -> bytes:
         """The .gnc file."""
         return self._codec.compress(picture) if quality is None else self._codec.compress(picture, quality=quality)
+
+    def parts_taken(self) -> Mapping[str, float]:
+        """Seconds in networks and in entropy coding since this was last asked."""
+        return self._codec.pipeline.clock.take()

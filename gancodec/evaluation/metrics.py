@@ -6,13 +6,17 @@ back from disk, never for a network's float output, which rounds more kindly.
 
 from __future__ import annotations
 
+import io
 import math
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from gancodec.errors import ConfigError
+from gancodec.errors import ConfigError, MissingModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +25,10 @@ PEAK: Final = 255
 """Largest sample of 8 bits: the data range of every measure here."""
 MS_SSIM_MIN_SIDE: Final = 161
 """Pixels.  Five scales halve the picture four times, and the 11-tap window must still fit: (11 − 1) · 2⁴ < side."""
-
-
+SSIMULACRA2_MIN_SIDE: Final = 8
+"""Pixels."""
+LPIPS_MIN_SIDE: Final = 31
+"""Pixels, of AlexNet."""
 LPIPS_NETS: Final = ("alex", "squeeze")
 """Feature networks that have all taps and learned weights of LPIPS: the distances of others are not called that."""
 
@@ -108,6 +114,76 @@ def perceptual(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8], features: Fea
     x_1CHW, y_1CHW = (torch.tensor(picture_HWC).permute(2, 0, 1)[None] / 127.5 - 1 for picture_HWC in (a_HWC, b_HWC))
     with torch.inference_mode(), exact_arithmetic():
         return float(features.distance(x_1CHW, y_1CHW))
+
+
+def ssimulacra2(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float | None:
+    """SSIMULACRA2 (Sneyers 2022): 100 for equal pictures, about 90 where no difference is seen, 30 for low quality;
+    may be below 0.
+
+    a_HWC, b_HWC: uint8 sRGB in 0..255, [H, W, 3], of one shape; the first one is the original.  None where a side is
+    shorter than 8 pixels.
+    """
+    _check_pair(a_HWC, b_HWC)
+    if min(a_HWC.shape[:2]) < SSIMULACRA2_MIN_SIDE:
+        return None
+    from ssimulacra2 import compute_ssimulacra2
+
+    files = []
+    for picture_HWC in (a_HWC, b_HWC):
+        files.append(io.BytesIO())
+        Image.fromarray(picture_HWC).save(files[-1], format="BMP")
+    with np.errstate(all="ignore"):
+        return float(compute_ssimulacra2(*files))
+
+
+def load_lpips() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]:
+    """LPIPS (Zhang et al. 2018, arXiv:1801.03924) of two pictures by the lpips package with AlexNet.
+
+    Raises MissingModelError where torchvision's weights of AlexNet are not there and cannot be downloaded.
+    """
+    import lpips
+    import torch
+
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torchvision's, on how it is called
+            network = lpips.LPIPS(net="alex", verbose=False).eval()
+    except (OSError, RuntimeError) as exc:
+        raise MissingModelError(f"the weights of AlexNet cannot be had: {exc}; or give --features PATH") from exc
+
+    def distance(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float | None:
+        _check_pair(a_HWC, b_HWC)
+        if min(a_HWC.shape[:2]) < LPIPS_MIN_SIDE:
+            return None
+        pair = [torch.tensor(picture_HWC).permute(2, 0, 1)[None] / 127.5 - 1 for picture_HWC in (a_HWC, b_HWC)]
+        with torch.inference_mode():
+            return float(network(*pair))
+
+    return distance
+
+
+def load_dists() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]:
+    """DISTS (Ding et al. 2020, arXiv:2004.07728) of two pictures, 0 for equal ones, by torchmetrics.
+
+    Raises MissingModelError where the weights of its VGG16 are not there and cannot be downloaded.
+    """
+    import torch
+    from torchmetrics.image.dists import DeepImageStructureAndTextureSimilarity
+
+    try:
+        network = DeepImageStructureAndTextureSimilarity()
+        with warnings.catch_warnings(action="ignore"):  # torchvision's, on how it is called
+            network(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))  # loads the weights
+    except (OSError, RuntimeError, ImportError) as exc:
+        raise MissingModelError(f"the weights of DISTS' VGG16 cannot be had: {exc}") from exc
+
+    def distance(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float | None:
+        _check_pair(a_HWC, b_HWC)
+        pair = [torch.tensor(picture_HWC).permute(2, 0, 1)[None] / PEAK for picture_HWC in (a_HWC, b_HWC)]
+        with torch.inference_mode():
+            network.reset()
+            return float(network(*pair))
+
+    return distance
 
 
 def perceptual_label(features: Features) -> str:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from gancodec.errors import ConfigError
+from gancodec.evaluation.columns import Metric
 from gancodec.evaluation.results import Curve, Point, SweepResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the codec under test takes the first.
-_COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS: Final = "osD^vP"
-_DRAWN: Final = ("VTM", "cheng2020-attn", "bmshj2018-hyperprior")
-"""Published curves in the plot: best and worst of the learned ones, and the yardstick.  The tables have them all."""
+_DRAWN: Final = {
+    "psnr": ("VTM", "ELIC", "bmshj2018-hyperprior"),
+    "ms-ssim": ("VTM", "ELIC", "bmshj2018-hyperprior"),
+    "lpips": ("MS-ILLM", "CRDR, realism 3.84", "HiFiC"),
+}
+"""Published curves in the panel of each metric: best and worst of the learned ones, and the yardstick; for the distance
+the generative ones.  The tables have them all."""
 _DASHES: Final = ("--", "-.", ":")
 _TICKS: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _MARGIN: Final = 1.35
@@ -36,17 +42,15 @@ def draw(result: SweepResult, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as exc:
         raise ConfigError(f"drawing needs {exc.name}", hint="pip install 'gancodec[eval]'") from exc
-    panels: list[tuple[str, Callable[[Point], float | None]]] = [("PSNR, RGB, in dB", lambda point: point.psnr)]
-    if any(point.ms_ssim is not None for point in result.curves[0].points):
-        panels.append(("MS-SSIM in dB, −10·log₁₀(1 − v)", lambda point: point.ms_ssim_db))
-    if any(point.lpips is not None for point in result.curves[0].points):
-        panels.append((f"{result.perceptual}, lower is better", lambda point: point.lpips))
+    panels = [metric for metric in result.metrics if any(map(_value_of(metric), result.curves[0].points))]
     figure = Figure(figsize=(6.4 * len(panels), 5.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    for index, (label, quality_of) in enumerate(panels):
-        _draw_panel(figure.add_subplot(1, len(panels), index + 1), result, quality_of)
-        figure.axes[index].set_ylabel(label)
-    figure.axes[0].legend(loc="upper left", fontsize=8.5, framealpha=0.9)
+    for index, metric in enumerate(panels):
+        _draw_panel(figure.add_subplot(1, len(panels), index + 1), result, metric)
+        label = metric.scale_label or metric.label
+        figure.axes[index].set_ylabel(f"{label}, lower is better" if metric.lower_is_better else label)
+        corner: Literal["upper right", "upper left"] = "upper right" if metric.lower_is_better else "upper left"
+        figure.axes[index].legend(loc=corner, fontsize=8.5, framealpha=0.9)
     count = len(result.pictures)
     figure.suptitle(f"Means over {count} picture{'s' if count != 1 else ''}, whole files, 8-bit RGB", fontsize=11)
     try:
@@ -55,20 +59,21 @@ def draw(result: SweepResult, path: Path) -> None:
         raise ConfigError(f"cannot write {path}: {exc}", hint="use a name that ends in .png") from exc
 
 
-def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], float | None]) -> None:
+def _draw_panel(axes: Axes, result: SweepResult, metric: Metric) -> None:
+    quality_of = _value_of(metric)
     for index, curve in enumerate(result.curves):
         rates, qualities = _finite_points(curve, quality_of)
         axes.plot(
             rates,
             qualities,
-            color=_COLOURS[index % len(_COLOURS)],
+            color=COLOURS[index % len(COLOURS)],
             marker=_MARKERS[index % len(_MARKERS)],
             markersize=5,
             linewidth=2.4 if index == 0 else 1.5,
             zorder=4 if index == 0 else 3,
             label=f"{curve.codec} ({curve.settings.split(';')[0]})",
         )
-    references = _drawn(result)
+    references = drawn_references(result, metric)
     for style, curve in zip(_DASHES, references, strict=False):
         rates, qualities = _finite_points(curve, quality_of)
         axes.plot(rates, qualities, linestyle=style, color="0.3", linewidth=1.3, zorder=2, label=curve.codec)
@@ -96,8 +101,20 @@ def _draw_panel(axes: Axes, result: SweepResult, quality_of: Callable[[Point], f
         axes.spines[side].set_visible(False)
 
 
-def _drawn(result: SweepResult) -> list[Curve]:
-    return [curve for name in _DRAWN for curve in result.references if curve.codec.startswith(name)]
+def _value_of(metric: Metric) -> Callable[[Point], float | None]:
+    """What is drawn of a point: the metric's value, in dB where it has such a scale."""
+
+    def value(point: Point) -> float | None:
+        found = point.value(metric)
+        return found if found is None or metric.to_scale is None else metric.to_scale(found)
+
+    return value
+
+
+def drawn_references(result: SweepResult, metric: Metric) -> list[Curve]:
+    """The published curves of a metric's panel."""
+    names = _DRAWN.get(metric.key, ())
+    return [curve for name in names for curve in result.references if curve.codec.startswith(name)]
 
 
 def _window(result: SweepResult) -> tuple[float, float]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gancodec.errors import ConfigError
 from gancodec.evaluation.bjontegaard import BdRate, bd_rate
-from gancodec.evaluation.metrics import ms_ssim_db
+from gancodec.evaluation.columns import Metric, Unavailable
 
-MetricName = Literal["PSNR", "MS-SSIM"]
+Values = Mapping[str, float | None]
+"""By the key of a metric; None where a picture has no such value.  PSNR of equal pictures is infinite."""
+Seconds = Mapping[str, float]
+"""By part; the whole is called ``total``."""
+TOTAL = "total"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +35,11 @@ class Row:
     """Of the whole file."""
     bpp: float
     """Of the whole file, in bits per pixel."""
-    psnr: float
-    """dB, 8-bit RGB; inf if the decoded picture equals the original."""
-    ms_ssim: float | None
-    """0..1, linear; None for sides under 161 pixels."""
+    values: Values
+    encode_s: Seconds
+    decode_s: Seconds
     realism: float | None = None
     """0..1; None for codecs that have no such choice."""
-    lpips: float | None = None
-    """Perceptual distance, lower is better (`SweepResult.perceptual` says which); None if not asked for, and for
-    sides that are too short."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,17 +50,31 @@ class Point:
     """None for published points, whose settings are not ours to repeat, and for codecs of one rate."""
     bpp: float
     """Mean of the pictures' rates, in bits per pixel; not all bits by all pixels."""
-    psnr: float
-    """Mean of the pictures' PSNR in dB; not the PSNR of the mean MSE.  inf if one picture came back unchanged."""
-    ms_ssim: float | None
-    """Mean of the pictures' linear MS-SSIM; None unless every picture has one."""
-    lpips: float | None = None
-    """Mean of the pictures' perceptual distances; None unless every picture has one."""
+    values: Values
+    """PSNR is the mean of the pictures' PSNR in dB, not that of the mean MSE; MS-SSIM the linear mean.  None unless
+    every picture has a value; infinite PSNR if one picture came back unchanged."""
 
-    @property
-    def ms_ssim_db(self) -> float | None:
-        """The mean on the scale in dB, as in published tables; the mean of the pictures' dB would be higher."""
-        return None if self.ms_ssim is None else ms_ssim_db(self.ms_ssim)
+    def value(self, metric: Metric) -> float | None:
+        """The mean of that metric; None where there is none."""
+        return self.values.get(metric.key)
+
+    def rising(self, metric: Metric) -> float | None:
+        """The mean on the metric's rising scale (`Metric.rising`), None where there is none or it is infinite."""
+        value = self.value(metric)
+        rising = None if value is None else metric.rising(value)
+        return rising if rising is not None and math.isfinite(rising) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """Mean seconds of a picture's encoding and decoding, over all pictures and qualities of a curve."""
+
+    encode_s: Seconds
+    decode_s: Seconds
+    megapixels: float
+    """Of a picture, on average."""
+    load_s: float | None
+    """Of the codec's weights; None for codecs that have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +86,7 @@ class Curve:
     points: tuple[Point, ...]
     source: str = ""
     """Where published points come from; empty for those measured in this run."""
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,16 +95,9 @@ class RatePoint:
 
     codec: str
     bpp: float
-    psnr: float | None
-    ms_ssim_db: float | None
-    lpips: float | None
+    values: Values
     is_own_rate: bool = False
     """Whether the codec has this one point only: the rate is its own, nothing is interpolated."""
-
-    @property
-    def ms_ssim(self) -> float | None:
-        """Linear, 0..1."""
-        return None if self.ms_ssim_db is None else 1 - 10 ** (-self.ms_ssim_db / 10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +106,9 @@ class Comparison:
 
     codec: str
     anchor: Curve
-    metric: MetricName
+    metric: Metric
     bd: BdRate | None
-    """Range in dB."""
+    """Range in the metric's rising scale."""
     reason: str = ""
     """Why `bd` is None."""
 
@@ -118,6 +125,7 @@ class Skipped:
 class SweepResult:
     """Everything that a sweep found; the first curve is that of the codec under test."""
 
+    metrics: tuple[Metric, ...]
     pictures: tuple[str, ...]
     """Names of the pictures in the means."""
     rows: tuple[Row, ...]
@@ -127,25 +135,35 @@ class SweepResult:
     comparisons: tuple[Comparison, ...]
     """Those of curves with two points or more."""
     skipped: tuple[Skipped, ...]
-    perceptual: str = ""
-    """What the numbers called `lpips` are, such as LPIPS (alex); empty if they were not asked for."""
+    unavailable: tuple[Unavailable, ...] = ()
+    """Metrics that were asked for and could not be had."""
     at_rates: tuple[RatePoint, ...] = ()
     """Every curve at the rates that were asked for, rate by rate, and codecs of one point at the end."""
+    peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Most memory that the process, and a GPU, had in use, over all codecs together."""
 
 
-def mean_point(rows: Sequence[Row]) -> Point:
-    """The point of one codec at one quality; `rows` has one row a picture and is not empty."""
-    return Point(
-        quality=rows[0].quality,
-        bpp=_mean([row.bpp for row in rows]),
-        psnr=_mean([row.psnr for row in rows]),
-        ms_ssim=_mean_of_all([row.ms_ssim for row in rows]),
-        lpips=_mean_of_all([row.lpips for row in rows]),
+def mean_point(rows: Sequence[Row], metrics: Sequence[Metric], whole: Values) -> Point:
+    """The point of one codec at one quality.
+
+    rows: one a picture, not empty.  whole: values of the metrics of all pictures together.
+    """
+    values = {metric.key: mean_of_all([row.values[metric.key] for row in rows]) for metric in metrics if metric.measure}
+    return Point(quality=rows[0].quality, bpp=_mean([row.bpp for row in rows]), values={**values, **whole})
+
+
+def mean_timing(rows: Sequence[Row], load_s: float | None) -> Timing:
+    """The timing of one codec; rows: all of its, not empty."""
+    return Timing(
+        encode_s={part: _mean([row.encode_s.get(part, 0.0) for row in rows]) for part in rows[0].encode_s},
+        decode_s={part: _mean([row.decode_s.get(part, 0.0) for row in rows]) for part in rows[0].decode_s},
+        megapixels=_mean([row.width * row.height / 1e6 for row in rows]),
+        load_s=load_s,
     )
 
 
-def compare(curve: Curve, anchor: Curve, metric: MetricName) -> Comparison:
-    """BD-rate of `curve` against `anchor` over their shared range of PSNR or MS-SSIM, both in dB."""
+def compare(curve: Curve, anchor: Curve, metric: Metric) -> Comparison:
+    """BD-rate of `curve` against `anchor` over their shared range of a metric, on its rising scale."""
     try:
         bd = bd_rate(*_rates_and_qualities(curve, metric), *_rates_and_qualities(anchor, metric))
     except ConfigError as exc:
@@ -154,14 +172,14 @@ def compare(curve: Curve, anchor: Curve, metric: MetricName) -> Comparison:
     return Comparison(codec=curve.codec, anchor=anchor, metric=metric, bd=bd)
 
 
-def _rates_and_qualities(curve: Curve, metric: MetricName) -> tuple[list[float], list[float]]:
-    pairs = [(point.bpp, point.psnr if metric == "PSNR" else point.ms_ssim_db) for point in curve.points]
-    # Points with a picture that came back unchanged have no finite mean; pictures under 161 pixels no MS-SSIM.
-    finite = [(rate, quality) for rate, quality in pairs if quality is not None and math.isfinite(quality)]
+def _rates_and_qualities(curve: Curve, metric: Metric) -> tuple[list[float], list[float]]:
+    pairs = [(point.bpp, point.rising(metric)) for point in curve.points]
+    finite = [(rate, quality) for rate, quality in pairs if quality is not None]
     return [rate for rate, _ in finite], [quality for _, quality in finite]
 
 
-def _mean_of_all(values: Sequence[float | None]) -> float | None:
+def mean_of_all(values: Sequence[float | None]) -> float | None:
+    """The mean, or None unless all have a value."""
     known = [value for value in values if value is not None]
     # A mean over fewer pictures than the other columns' would look comparable without being it.
     return _mean(known) if len(known) == len(values) else None

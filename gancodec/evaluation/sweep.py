@@ -1,9 +1,9 @@
 """Pictures × codecs × qualities × realisms -> rows, mean curves, BD-rates.
 
-    python -m gancodec.evaluation.sweep FOLDER_OR_FILES… --codec photo --against jpeg,webp,avif --json F --plot F.png
+    gancodec eval FOLDER_OR_FILES… --codec photo --against jpeg,webp,avif --json F --plot F.png
 
-`run_sweep` computes; arguments.py parses and writes.  Rate is that of the whole file; distortion is measured on the
-8-bit picture that the file decodes to.
+`run_sweep` computes; request.py knows the options and writes what was found.  Rate is that of the whole file;
+distortion is measured on the 8-bit picture that the file decodes to.
 """
 
 from __future__ import annotations
@@ -14,27 +14,43 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from gancodec.errors import ConfigError, GancodecError, PictureError
 from gancodec.evaluation.coders import Coder, Decoder
+from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, Unavailable
 from gancodec.evaluation.images import check_image_names, image_name
 from gancodec.evaluation.matched import at_rates, check_rates
-from gancodec.evaluation.metrics import Features, bpp, ms_ssim, perceptual, perceptual_label, psnr
-from gancodec.evaluation.results import Curve, MetricName, Row, Skipped, SweepResult, compare, mean_point
+from gancodec.evaluation.memory import peak_bytes
+from gancodec.evaluation.metrics import bpp
+from gancodec.evaluation.results import (
+    TOTAL,
+    Curve,
+    Row,
+    Seconds,
+    Skipped,
+    SweepResult,
+    Values,
+    compare,
+    mean_point,
+    mean_timing,
+)
 from gancodec.picture import read_picture
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm")
 """What is taken from a folder, which may also hold a README; files named one by one may have any suffix."""
-_METRICS: Final[tuple[MetricName, ...]] = ("PSNR", "MS-SSIM")
+FILE: Final = "file"
+"""The part of the seconds that no part of the codec claims: container, metadata, colours."""
 
 
 def run_sweep(
     inputs: Sequence[Path],
     coders: Sequence[Coder],
     *,
+    metrics: Sequence[Metric] = (PSNR, MS_SSIM),
+    unavailable: Sequence[Unavailable] = (),
     references: Sequence[Curve] = (),
-    features: Features | None = None,
     at_bpp: Sequence[float] = (),
     images: Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
@@ -44,7 +60,8 @@ def run_sweep(
     inputs: picture files, and folders whose pictures are taken (not those of folders below).
     coders: each of their decoders makes a curve, in this order.
     references: published curves, to compare the first one with as well; whoever gives them vouches for the pictures.
-    features: on the CPU; adds a perceptual distance to every row.
+    metrics: the columns of all tables; the first curve is compared by each.
+    unavailable: metrics that cannot be had, to be mentioned in the result.
     at_bpp: rates at which to compare the curves, in bits per pixel.
     images: a folder that gets every decoded picture as PNG (of skipped pictures those that there were).
     progress: gets a line of text after each picture.
@@ -63,10 +80,13 @@ def run_sweep(
     rows: list[Row] = []
     pictures: list[str] = []
     skipped: list[Skipped] = []
+    described = _Descriptions(metrics)
     started = time.monotonic()
     for index, path in enumerate(paths, start=1):
         try:
-            rows += measure_picture(load_rgb(path), path.name, coders, features=features, images=images)
+            found = _Descriptions(metrics)
+            rows += measure_picture(load_rgb(path), path.name, coders, metrics, described=found, images=images)
+            described.join(found)  # not before the last coder has taken the picture
             pictures.append(path.name)
             outcome = "done"
         except GancodecError as exc:
@@ -78,17 +98,24 @@ def run_sweep(
         progress(f"[{index}/{len(paths)}] {path.name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
     if not pictures:
         raise ConfigError(f"none of {len(paths)} pictures could be measured", hint=f"the last: {skipped[-1].reason}")
-    curves = tuple(_curve(coder, decoder, rows) for coder in coders for decoder in coder.decoders)
+    curves = tuple(_curve(coder, decoder, rows, described) for coder in coders for decoder in coder.decoders)
     anchors = [curve for curve in (*curves[1:], *references) if len(curve.points) > 1 < len(curves[0].points)]
     return SweepResult(
+        metrics=tuple(metrics),
         pictures=tuple(pictures),
         rows=tuple(rows),
         curves=curves,
         references=tuple(references),
-        comparisons=tuple(compare(curves[0], anchor, metric) for metric in _METRICS for anchor in anchors),
+        comparisons=tuple(
+            compare(curves[0], anchor, metric)
+            for metric in metrics
+            for anchor in anchors
+            if not anchor.source or any(point.value(metric) is not None for point in anchor.points)
+        ),
         skipped=tuple(skipped),
-        perceptual="" if features is None else perceptual_label(features),
-        at_rates=at_rates([*curves, *references], at_bpp),
+        unavailable=tuple(unavailable),
+        at_rates=at_rates([*curves, *references], metrics, at_bpp),
+        peak_bytes=peak_bytes(),
     )
 
 
@@ -123,25 +150,61 @@ def load_rgb(path: Path) -> Image.Image:
     return Image.fromarray(np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC)
 
 
+class _Descriptions:
+    """What the metrics of all pictures together know of the pictures so far."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self.metrics = metrics
+        self._whole = {metric.key: metric.whole for metric in metrics if metric.whole}
+        self._found: dict[tuple[str, ...], list[NDArray[np.float64]]] = {}
+
+    def add(self, picture_HWC: NDArray[np.uint8], *curve: str) -> None:
+        """A decoded picture of a curve's point, or without these the original."""
+        for key, whole in self._whole.items():
+            self._found.setdefault((key, *curve), []).extend(whole.describe(picture_HWC))
+
+    def join(self, other: _Descriptions) -> None:
+        """Take over all that ``other`` has."""
+        for place, found in other._found.items():
+            self._found.setdefault(place, []).extend(found)
+
+    def values(self, *curve: str) -> Values:
+        """The distances of a curve's point from the originals."""
+        return {
+            key: whole.distance(self._found[(key,)], self._found[(key, *curve)]) for key, whole in self._whole.items()
+        }
+
+
 def measure_picture(
     picture: Image.Image,
     name: str,
     coders: Sequence[Coder],
+    metrics: Sequence[Metric],
     *,
-    features: Features | None = None,
+    described: _Descriptions | None = None,
     images: Path | None = None,
 ) -> list[Row]:
     """One row for each coder, quality and decoder.  Raises GancodecError if a coder refuses the picture.
 
-    picture: RGB without metadata.  name: of its file.  features, images: as for `run_sweep`.
+    picture: RGB without metadata.  name: of its file.  described: gets what metrics of all pictures together need.
+    images: as for `run_sweep`.
     """
     original_HWC = np.asarray(picture)
+    if described is not None:
+        described.add(original_HWC)
     rows = []
     for coder in coders:
         for quality in coder.qualities:
+            coder.parts_taken()
+            started = time.perf_counter()
             data = coder.encode(picture, quality)
+            encode_s = _seconds(coder, started)
             for decoder in coder.decoders:
+                started = time.perf_counter()
                 decoded_HWC = np.asarray(decoder.decode(data).convert("RGB"))
+                decode_s = _seconds(coder, started)
+                if described is not None:
+                    described.add(decoded_HWC, decoder.name, str(quality))
                 rows.append(
                     Row(
                         codec=decoder.name,
@@ -152,9 +215,9 @@ def measure_picture(
                         height=picture.height,
                         size_bytes=len(data),
                         bpp=bpp(len(data), picture.width, picture.height),
-                        psnr=psnr(original_HWC, decoded_HWC),
-                        ms_ssim=ms_ssim(original_HWC, decoded_HWC),
-                        lpips=None if features is None else perceptual(original_HWC, decoded_HWC, features),
+                        values={each.key: each.measure(original_HWC, decoded_HWC) for each in metrics if each.measure},
+                        encode_s=encode_s,
+                        decode_s=decode_s,
                     )
                 )
                 if images is not None:
@@ -163,15 +226,22 @@ def measure_picture(
     return rows
 
 
-def _curve(coder: Coder, decoder: Decoder, rows: Sequence[Row]) -> Curve:
+def _seconds(coder: Coder, started: float) -> Seconds:
+    """Since ``started``, in all and by part."""
+    total = time.perf_counter() - started
+    parts = dict(coder.parts_taken())
+    return {TOTAL: total, **parts, **({FILE: total - sum(parts.values())} if parts else {})}
+
+
+def _curve(coder: Coder, decoder: Decoder, rows: Sequence[Row], described: _Descriptions) -> Curve:
     own = [row for row in rows if row.codec == decoder.name]
-    points = (mean_point([row for row in own if row.quality == quality]) for quality in coder.qualities)
-    return Curve(codec=decoder.name, settings=decoder.settings, points=tuple(points))
-
-
-if __name__ == "__main__":
-    import sys
-
-    from gancodec.evaluation.arguments import main
-
-    sys.exit(main())
+    points = (
+        mean_point(
+            [row for row in own if row.quality == quality],
+            described.metrics,
+            described.values(decoder.name, str(quality)),
+        )
+        for quality in coder.qualities
+    )
+    timing = mean_timing(own, coder.load_s)
+    return Curve(codec=decoder.name, settings=decoder.settings, points=tuple(points), timing=timing)

@@ -23,6 +23,7 @@ from gancodec.networks.exactness import exact_arithmetic
 from gancodec.networks.extreme import SYMBOL_MAX, nearest_centre
 from gancodec.pipeline.stream import Coded, Stream, check_symbols
 from gancodec.pipeline.tiling import TILE_PX, analyse_tiles, padded_side, synthesise_tiles
+from gancodec.timing import ENTROPY, NETWORK, Stopwatch
 from gancodec.weights import ExtremeWeights
 
 BITS_A_SYMBOL: Final = math.log2(CENTRES)
@@ -39,6 +40,7 @@ class ExtremePipeline:
         self.weights, self.device = weights, device
         self.coding = CodingTables(weights.tables)
         self.tile_px = TILE_PX
+        self.clock = Stopwatch()
 
     # Pixels to bytes
 
@@ -58,16 +60,18 @@ class ExtremePipeline:
 
     def quantise(self, rgb_HWC: NDArray[np.uint8]) -> NDArray[np.int16]:
         """uint8 [H, W, 3] -> symbols [C, h, w], −2 … 2."""
-        return nearest_centre(self.analyse(rgb_HWC))[0].to(torch.int16).cpu().numpy()
+        with self.clock.part(NETWORK):
+            return nearest_centre(self.analyse(rgb_HWC))[0].to(torch.int16).cpu().numpy()
 
     def encode_symbols(self, symbols_Chw: NDArray[np.int16], *, measure: bool = False) -> Coded:
         """Symbols [C, h, w] -> the shorter payload; learned tables where both have the same length."""
-        tables_Chw = table_numbers(symbols_Chw)
-        learned, uniform = SymbolEncoder(), SymbolEncoder()
-        for pass_hw in checkerboard(*symbols_Chw.shape[1:]):
-            learned.put(self.coding, tables_Chw[:, pass_hw].ravel(), symbols_Chw[:, pass_hw].ravel())
-        uniform.put_uniform(symbols_Chw.ravel(), SYMBOL_MAX)
-        payload, uniform_payload = learned.finish(), uniform.finish()
+        with self.clock.part(ENTROPY):
+            tables_Chw = table_numbers(symbols_Chw)
+            learned, uniform = SymbolEncoder(), SymbolEncoder()
+            for pass_hw in checkerboard(*symbols_Chw.shape[1:]):
+                learned.put(self.coding, tables_Chw[:, pass_hw].ravel(), symbols_Chw[:, pass_hw].ravel())
+            uniform.put_uniform(symbols_Chw.ravel(), SYMBOL_MAX)
+            payload, uniform_payload = learned.finish(), uniform.finish()
         use_uniform = len(uniform_payload) < len(payload)
         ideal_bits = None
         if measure:
@@ -91,7 +95,9 @@ class ExtremePipeline:
         """
         if len({_latent_size(stream.height, stream.width) for stream in streams}) != 1:
             raise ConfigError("pictures of different padded sizes cannot be decoded together", hint="group them first")
-        return torch.from_numpy(np.stack([self.decode_symbols(stream) for stream in streams])).to(self.device)
+        with self.clock.part(ENTROPY):
+            symbols_BChw = np.stack([self.decode_symbols(stream) for stream in streams])
+        return torch.from_numpy(symbols_BChw).to(self.device)
 
     def decode_symbols(self, stream: Stream) -> NDArray[np.int16]:
         """The symbols of one picture: [C, h, w].  Raises CorruptError or ChecksumError."""
@@ -121,7 +127,7 @@ class ExtremePipeline:
             patches: Tensor = self.weights.generator(symbols)
             return patches
 
-        with exact_arithmetic():
+        with self.clock.part(NETWORK), exact_arithmetic():
             return synthesise_tiles(
                 state,
                 generate,

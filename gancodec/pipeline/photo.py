@@ -21,7 +21,8 @@ from gancodec.networks.integer import FRACTION
 from gancodec.networks.prior import HYPER_STRIDE, PriorState, packed
 from gancodec.picture import bands
 from gancodec.pipeline.stream import Coded, Stream, check_symbols
-from gancodec.pipeline.tiling import TILE_PX, analyse_tiles, padded_side, synthesise_tiles
+from gancodec.pipeline.tiling import TILE_PX, analyse_tiles, padded_side, synchronise, synthesise_tiles
+from gancodec.timing import ENTROPY, NETWORK, Stopwatch
 from gancodec.weights import PhotoWeights, Synthesis
 
 HYPER_BAND_ROWS = 16
@@ -38,6 +39,7 @@ class PhotoPipeline:
         self.latent_coding = CodingTables(weights.latent_tables)
         self.hyper_coding = CodingTables(weights.hyper_tables)
         self.tile_px = TILE_PX
+        self.clock = Stopwatch()
         self._silent = torch.from_numpy(weights.latent_tables.silent_T).to(device)
         self._mixed: tuple[float, Synthesis] = (0.0, weights.fidelity)
 
@@ -50,7 +52,9 @@ class PhotoPipeline:
 
     def encode(self, rgb_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
         """uint8 [H, W, 3] -> payload; ``measure`` adds the ideal code length."""
-        y, symbols_z = self.analyse(rgb_HWC, quality_256)
+        with self.clock.part(NETWORK):
+            y, symbols_z = self.analyse(rgb_HWC, quality_256)
+            synchronise(self.device)
         return self.encode_latent(y, symbols_z, quality_256, measure=measure)
 
     @torch.inference_mode()
@@ -88,24 +92,29 @@ class PhotoPipeline:
         encoder = SymbolEncoder()
         bits = 0.0
 
-        def put(coding: CodingTables, tables: NDArray[np.uint8], symbols: Tensor) -> None:
+        def put(coding: CodingTables, tables: NDArray[np.uint8], symbols: NDArray[np.int16]) -> None:
             nonlocal bits
-            flat = symbols.cpu().numpy().ravel()
-            encoder.put(coding, tables, flat)
+            with self.clock.part(ENTROPY):
+                encoder.put(coding, tables, symbols)
             if measure:
-                bits += coding.tables.ideal_bits(tables, flat)
+                bits += coding.tables.ideal_bits(tables, symbols)
 
-        put(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z)
+        put(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z.cpu().numpy().ravel())
         hyper_bits = bits
-        state = prior.begin(symbols_z, self._quality(quality_256))
+        with self.clock.part(NETWORK):
+            state = prior.begin(symbols_z, self._quality(quality_256))
         for step in range(CONTEXT_STEPS):
-            tables = prior.tables(state, step)
-            mean = prior.mean(state, step)
-            symbols = self.round_step(y_BMhw, step, mean, tables)
-            put(self.latent_coding, tables.cpu().numpy().ravel(), symbols)
-            prior.record(state, step, symbols, mean)
+            with self.clock.part(NETWORK):
+                tables = prior.tables(state, step)
+                mean = prior.mean(state, step)
+                symbols = self.round_step(y_BMhw, step, mean, tables)
+                prior.record(state, step, symbols, mean)
+                to_code = tables.cpu().numpy().ravel(), symbols.cpu().numpy().ravel()
+            put(self.latent_coding, *to_code)
+        with self.clock.part(ENTROPY):
+            payload = encoder.finish()
         return Coded(
-            payload=encoder.finish(),
+            payload=payload,
             symbol_crc=_symbol_crc(state, 0),
             ideal_bits=bits if measure else None,
             hyper_bits=hyper_bits if measure else None,
@@ -133,12 +142,16 @@ class PhotoPipeline:
         decoders = [SymbolDecoder(stream.payload) for stream in streams]
         shape = (1, self.weights.config.hyper_channels, *sizes.pop())
         symbols_z = self._take(decoders, self.hyper_coding, np.stack([self._hyper_tables(shape)] * len(streams)))
-        quality_256_B = torch.tensor([stream.quality_256 for stream in streams], device=self.device)
-        state = prior.begin(symbols_z.view(-1, *shape[1:]), quality_256_B)
+        with self.clock.part(NETWORK):
+            quality_256_B = torch.tensor([stream.quality_256 for stream in streams], device=self.device)
+            state = prior.begin(symbols_z.view(-1, *shape[1:]), quality_256_B)
         for step in range(CONTEXT_STEPS):
-            tables = prior.tables(state, step)
-            symbols = self._take(decoders, self.latent_coding, tables.flatten(1).cpu().numpy())
-            prior.record(state, step, symbols.view(tables.shape), prior.mean(state, step))
+            with self.clock.part(NETWORK):
+                tables = prior.tables(state, step)
+                to_take = tables.flatten(1).cpu().numpy()
+            symbols = self._take(decoders, self.latent_coding, to_take)
+            with self.clock.part(NETWORK):
+                prior.record(state, step, symbols.view(tables.shape), prior.mean(state, step))
         for number, (stream, decoder) in enumerate(zip(streams, decoders, strict=True)):
             decoder.finish()
             check_symbols(_symbol_crc(state, number), stream)
@@ -146,7 +159,8 @@ class PhotoPipeline:
 
     def _take(self, decoders: list[SymbolDecoder], coding: CodingTables, tables_BN: NDArray[np.uint8]) -> Tensor:
         """One group from every stream: int16 [B, N] on the device."""
-        taken = [decoder.take(coding, tables_N) for decoder, tables_N in zip(decoders, tables_BN, strict=True)]
+        with self.clock.part(ENTROPY):
+            taken = [decoder.take(coding, tables_N) for decoder, tables_N in zip(decoders, tables_BN, strict=True)]
         return torch.from_numpy(np.stack(taken)).to(self.device)
 
     @torch.inference_mode()
@@ -154,7 +168,7 @@ class PhotoPipeline:
         """ŷ of one picture -> uint8 [H, W, 3]."""
         synthesis = self.synthesis(realism)
         anchors = state.anchor_weights_BA
-        with exact_arithmetic():
+        with self.clock.part(NETWORK), exact_arithmetic():
             gain = state.gain_BM11 * synthesis.gains(anchors)
 
             def generate(known_BMhw: Tensor) -> Tensor:

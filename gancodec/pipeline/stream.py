@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancodec.errors import ChecksumError
+from gancodec.timing import Stopwatch
 from gancodec.weights import Weights
 
 
@@ -45,6 +46,8 @@ class Pipeline(Protocol):
 
     tile_px: int
     """Side of a tile's core, in pixels."""
+    clock: Stopwatch
+    """Seconds of network and entropy coding."""
 
     @property
     def weights(self) -> Weights:

@@ -27,6 +27,12 @@ def padded_side(pixels: int, align: int) -> int:
     return -(-pixels // align) * align
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all it was asked to, so that a clock sees it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def analyse_tiles(
     rgb_HWC: NDArray[np.uint8], encode: Callable[[Tensor], Tensor], latent_BChw: Tensor, *, tile_px: int, halo_px: int
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gancodec.errors import PictureError
+from gancodec.timing import NETWORK, Stopwatch
 
 
 @dataclass
@@ -25,6 +26,7 @@ class FakeEntry:
 class FakePipeline:
     has_quality: bool = True
     has_realism: bool = True
+    clock: Stopwatch = field(default_factory=Stopwatch)
 
 
 class FakeCodec:
@@ -46,7 +48,8 @@ class FakeCodec:
         self.files_made += 1
         buffer = io.BytesIO()
         quality = round(5 + 0.9 * options["quality"]) if options else 2
-        picture.save(buffer, format="JPEG", quality=quality, subsampling="4:4:4")
+        with self.pipeline.clock.part(NETWORK):
+            picture.save(buffer, format="JPEG", quality=quality, subsampling="4:4:4")
         return buffer.getvalue()
 
     def decompress(self, data: bytes, /, *, realism: float) -> Image.Image:

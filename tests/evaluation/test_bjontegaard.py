@@ -102,4 +102,4 @@ def test_curves_without_an_answer_are_refused(rates: list[float], qualities: lis
 
 
 def pairs(points) -> tuple[list[float], list[float]]:
-    return [point.bpp for point in points], [point.psnr for point in points]
+    return [point.bpp for point in points], [point.values["psnr"] for point in points]

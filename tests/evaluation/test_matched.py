@@ -7,8 +7,15 @@ import math
 import pytest
 
 from gancodec.errors import ConfigError
-from gancodec.evaluation.matched import at_rates
-from gancodec.evaluation.results import Curve, Point
+from gancodec.evaluation import matched
+from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric
+from gancodec.evaluation.results import Curve, Point, RatePoint
+
+LPIPS = Metric(key="lpips", label="LPIPS", digits=4, lower_is_better=True, measure=lambda a, b: 0.0)
+
+
+def at_rates(curves: list[Curve], rates: list[float]) -> tuple[RatePoint, ...]:
+    return matched.at_rates(curves, [PSNR, MS_SSIM, LPIPS], rates)
 
 
 def curve(*points: Point, name: str = "c") -> Curve:
@@ -16,28 +23,27 @@ def curve(*points: Point, name: str = "c") -> Curve:
 
 
 def point(bpp: float, psnr: float, ms_ssim: float | None = None, lpips: float | None = None) -> Point:
-    return Point(quality=None, bpp=bpp, psnr=psnr, ms_ssim=ms_ssim, lpips=lpips)
+    return Point(quality=None, bpp=bpp, values={"psnr": psnr, "ms-ssim": ms_ssim, "lpips": lpips})
 
 
 def test_between_two_points_every_measure_is_linear_in_log_rate() -> None:
     """0.2 is half-way from 0.1 to 0.4 on a logarithmic axis; MS-SSIM of 10 and 20 dB has 15 dB there."""
     (found,) = at_rates([curve(point(0.1, 30, 0.9, 0.5), point(0.4, 34, 0.99, 0.2))], [0.2])
     assert (found.bpp, found.is_own_rate) == (0.2, False)
-    assert found.psnr == pytest.approx(32)
-    assert found.ms_ssim_db == pytest.approx(15)
-    assert found.ms_ssim == pytest.approx(1 - 10**-1.5)
-    assert found.lpips == pytest.approx(0.35)
+    assert found.values["psnr"] == pytest.approx(32)
+    assert found.values["ms-ssim"] == pytest.approx(1 - 10**-1.5)
+    assert found.values["lpips"] == pytest.approx(0.35)
 
 
 def test_at_its_points_a_curve_has_its_values() -> None:
     points = [point(0.1, 30), point(0.3, 32.5), point(0.7, 32), point(1.1, 38)]
     found = at_rates([curve(*points)], [point.bpp for point in points])
-    assert [value.psnr for value in found] == pytest.approx([point.psnr for point in points])
+    assert [value.values["psnr"] for value in found] == pytest.approx([point.values["psnr"] for point in points])
 
 
 def test_between_points_pchip_does_not_overshoot() -> None:
     step = curve(point(0.1, 30), point(0.2, 30), point(0.4, 40), point(0.8, 40))
-    values = [found.psnr for found in at_rates([step], [0.1 * 1.1**index for index in range(21)])]
+    values = [found.values["psnr"] for found in at_rates([step], [0.1 * 1.1**index for index in range(21)])]
     assert all(30 <= value <= 40 for value in values)
     assert values == sorted(values)
 
@@ -45,7 +51,7 @@ def test_between_points_pchip_does_not_overshoot() -> None:
 @pytest.mark.parametrize("rate", [0.0999, 0.4001])
 def test_nothing_is_extrapolated(rate: float) -> None:
     (found,) = at_rates([curve(point(0.1, 30, 0.9, 0.5), point(0.4, 34, 0.99, 0.2))], [rate])
-    assert (found.psnr, found.ms_ssim, found.ms_ssim_db, found.lpips) == (None, None, None, None)
+    assert dict(found.values) == {"psnr": None, "ms-ssim": None, "lpips": None}
 
 
 def test_rates_rise_and_codecs_of_one_point_come_last_at_their_own() -> None:
@@ -54,22 +60,22 @@ def test_rates_rise_and_codecs_of_one_point_come_last_at_their_own() -> None:
     assert [(value.codec, value.bpp, value.is_own_rate) for value in found] == [
         ("a", 0.1, False), ("b", 0.1, False), ("a", 0.3, False), ("b", 0.3, False), ("x", 0.03, True),
     ]  # fmt: skip
-    assert (found[-1].psnr, found[-1].ms_ssim) == (22, pytest.approx(0.9))
+    assert (found[-1].values["psnr"], found[-1].values["ms-ssim"]) == (22, pytest.approx(0.9))
 
 
 def test_values_that_are_missing_or_infinite_leave_the_other_measures_alone() -> None:
     points = [point(0.1, 30, 0.9), point(0.4, 34), point(0.9, math.inf, 0.99)]
     (found,) = at_rates([curve(*points)], [0.3])
-    assert found.psnr is not None
-    assert found.ms_ssim is not None
-    assert found.lpips is None
+    assert found.values["psnr"] is not None
+    assert found.values["ms-ssim"] is not None
+    assert found.values["lpips"] is None
     (beyond,) = at_rates([curve(*points)], [0.5])
-    assert beyond.psnr is None
+    assert beyond.values["psnr"] is None
 
 
 def test_two_settings_of_one_rate_are_no_error() -> None:
     (found,) = at_rates([curve(point(0.1, 30), point(0.1, 31), point(0.4, 35))], [0.2])
-    assert found.psnr == pytest.approx(33)
+    assert found.values["psnr"] == pytest.approx(33)
 
 
 @pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf])

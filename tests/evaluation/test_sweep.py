@@ -15,6 +15,8 @@ from gancodec.codec import Codec
 from gancodec.errors import ConfigError, PictureError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import GancodecCoder
+from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, lpips_metric
+from gancodec.evaluation.frechet import FrechetDistance
 from gancodec.evaluation.metrics import ms_ssim, psnr
 from gancodec.evaluation.results import Curve, Point, Row, compare, mean_point
 from gancodec.evaluation.sweep import find_pictures, load_rgb, run_sweep
@@ -39,22 +41,22 @@ def test_every_picture_and_quality_has_a_row_measured_on_its_file(folder: Path, 
     decoded = np.asarray(fake_codec.decompress(data, realism=0))
     assert row.size_bytes == len(data)
     assert row.bpp == 8 * len(data) / (192 * 168)
-    assert (row.psnr, row.ms_ssim) == (psnr(original, decoded), ms_ssim(original, decoded))
+    assert (row.values["psnr"], row.values["ms-ssim"]) == (psnr(original, decoded), ms_ssim(original, decoded))
 
 
 def test_curves_are_means_of_each_pictures_value(folder: Path, fake_codec) -> None:
     result = run_sweep([folder], [coder(fake_codec)])
     for point in result.curves[0].points:
         rows = [row for row in result.rows if row.quality == point.quality]
-        assert point.psnr == pytest.approx((rows[0].psnr + rows[1].psnr) / 2)
+        assert point.values["psnr"] == pytest.approx((rows[0].values["psnr"] + rows[1].values["psnr"]) / 2)
         assert point.bpp == pytest.approx((rows[0].bpp + rows[1].bpp) / 2)
-        assert point.ms_ssim == pytest.approx((rows[0].ms_ssim + rows[1].ms_ssim) / 2)
+        assert point.values["ms-ssim"] == pytest.approx((rows[0].values["ms-ssim"] + rows[1].values["ms-ssim"]) / 2)
 
 
 def test_the_first_codec_is_compared_with_all_others_in_both_measures(folder: Path, fake_codec) -> None:
     result = run_sweep([folder], [coder(fake_codec, (0, 30, 60, 100)), classical("jpeg"), classical("jpeg444")])
-    assert [(found.anchor.codec, found.metric) for found in result.comparisons] == [
-        ("JPEG", "PSNR"), ("JPEG444", "PSNR"), ("JPEG", "MS-SSIM"), ("JPEG444", "MS-SSIM"),
+    assert [(found.anchor.codec, found.metric.key) for found in result.comparisons] == [
+        ("JPEG", "psnr"), ("JPEG444", "psnr"), ("JPEG", "ms-ssim"), ("JPEG444", "ms-ssim"),
     ]  # fmt: skip
     # The fake codec is JPEG 4:4:4 without optimised tables: a few percent worse than with them.
     same = result.comparisons[1].bd
@@ -70,7 +72,8 @@ def test_every_realism_is_a_curve_of_the_same_files(folder: Path, fake_codec) ->
     assert [curve.codec for curve in result.curves] == ["fake r=0.25", "fake", "fake r=1"]
     assert [curve.settings for curve in result.curves] == ["realism 0.25", "realism 0", "realism 1"]
     assert len({tuple(point.bpp for point in curve.points) for curve in result.curves}) == 1
-    assert result.curves[1].points[0].psnr > result.curves[0].points[0].psnr > result.curves[2].points[0].psnr
+    lighter, faithful, lightest = (curve.points[0].values["psnr"] for curve in result.curves)
+    assert faithful > lighter > lightest
     assert {(row.codec, row.realism) for row in result.rows} == {("fake r=0.25", 0.25), ("fake", 0), ("fake r=1", 1)}
     assert [(found.codec, found.anchor.codec) for found in result.comparisons[:2]] == [
         ("fake r=0.25", "fake"), ("fake r=0.25", "fake r=1"),
@@ -81,7 +84,7 @@ def test_a_codec_of_one_rate_has_one_point_and_no_bd_rate(folder: Path, fake_cod
     rough = GancodecCoder(one_rate_codec, qualities=[10, 90])
     result = run_sweep([folder], [coder(fake_codec), rough, classical("jpeg")])
     assert one_rate_codec.files_made == 2
-    assert [(point.quality, point.psnr > 15) for point in result.curves[1].points] == [(None, True)]
+    assert [(point.quality, point.values["psnr"] > 15) for point in result.curves[1].points] == [(None, True)]
     assert {row.quality for row in result.rows if row.codec == "rough"} == {None}
     assert {found.anchor.codec for found in result.comparisons} == {"JPEG"}
     assert run_sweep([folder], [rough, coder(fake_codec)]).comparisons == ()
@@ -93,20 +96,20 @@ def test_realism_of_a_codec_without_is_refused(one_rate_codec) -> None:
 
 
 def test_features_add_a_distance_to_every_row(folder: Path, fake_codec, features) -> None:
-    result = run_sweep([folder], [coder(fake_codec)], features=features)
-    assert result.perceptual == "LPIPS (alex)"
-    assert all(row.lpips is not None and row.lpips > 0 for row in result.rows)
-    first = result.curves[0].points[0].lpips
-    assert first == pytest.approx((result.rows[0].lpips + result.rows[3].lpips) / 2)
-    assert run_sweep([folder], [coder(fake_codec)]).rows[0].lpips is None
+    result = run_sweep([folder], [coder(fake_codec)], metrics=[PSNR, lpips_metric(features)])
+    assert [metric.label for metric in result.metrics] == ["PSNR dB", "LPIPS (alex)"]
+    assert all(row.values["lpips"] is not None and row.values["lpips"] > 0 for row in result.rows)
+    first = result.curves[0].points[0].values["lpips"]
+    assert first == pytest.approx((result.rows[0].values["lpips"] + result.rows[3].values["lpips"]) / 2)
+    assert "lpips" not in run_sweep([folder], [coder(fake_codec)]).rows[0].values
 
 
 def test_small_pictures_have_no_perceptual_distance(tmp_path: Path, fake_codec, features, make_photo) -> None:
     make_photo(31, 64).save(tmp_path / "small.png")
     make_photo(64, 64).save(tmp_path / "large.png")
-    result = run_sweep([tmp_path], [coder(fake_codec)], features=features)
-    assert [row.lpips is None for row in result.rows] == [False] * 3 + [True] * 3
-    assert {point.lpips for point in result.curves[0].points} == {None}
+    result = run_sweep([tmp_path], [coder(fake_codec)], metrics=[PSNR, lpips_metric(features)])
+    assert [row.values["lpips"] is None for row in result.rows] == [False] * 3 + [True] * 3
+    assert {point.values["lpips"] for point in result.curves[0].points} == {None}
 
 
 def test_the_tiny_codecs_go_through(tmp_path: Path, tiny_codec: Codec) -> None:
@@ -156,7 +159,7 @@ def test_broken_pictures_are_skipped_counted_and_in_no_mean(folder: Path, fake_c
     (folder / "empty.jpg").write_bytes(b"")
     result = run_sweep([folder], [coder(fake_codec)])
     assert [skipped.picture for skipped in result.skipped] == ["broken.png", "empty.jpg"]
-    assert result.curves == whole.curves
+    assert [curve.points for curve in result.curves] == [curve.points for curve in whole.curves]
 
 
 def test_a_picture_that_one_codec_refuses_is_skipped_for_all(
@@ -186,7 +189,7 @@ def test_small_pictures_have_no_ms_ssim_and_the_reason_is_given(
 ) -> None:
     make_photo(64, 64).save(tmp_path / "small.png")
     result = run_sweep([tmp_path], [coder(fake_codec), classical("jpeg")])
-    assert {point.ms_ssim for point in result.curves[0].points} == {None}
+    assert {point.values["ms-ssim"] for point in result.curves[0].points} == {None}
     assert result.comparisons[0].bd is not None
     assert result.comparisons[1].bd is None
     assert "0 of the 2 points" in result.comparisons[1].reason
@@ -245,19 +248,70 @@ def test_transparent_pictures_are_refused_opaque_alpha_is_not(tmp_path: Path) ->
 
 def row(psnr_db: float, similarity: float | None) -> Row:
     return Row(
-        codec="c", quality=1, picture="p", width=8, height=8, size_bytes=8, bpp=1.0, psnr=psnr_db, ms_ssim=similarity
-    )
+        codec="c", quality=1, picture="p", width=8, height=8, size_bytes=8, bpp=1.0,
+        values={"psnr": psnr_db, "ms-ssim": similarity}, encode_s={"total": 1.0}, decode_s={"total": 1.0},
+    )  # fmt: skip
 
 
 def test_the_mean_ms_ssim_needs_a_value_of_every_picture() -> None:
-    assert mean_point([row(30, 0.9), row(40, None)]).ms_ssim is None
-    assert mean_point([row(30, 0.9), row(40, 0.98)]).ms_ssim == pytest.approx(0.94)
+    assert mean_point([row(30, 0.9), row(40, None)], [MS_SSIM], {}).values == {"ms-ssim": None}
+    assert mean_point([row(30, 0.9), row(40, 0.98)], [MS_SSIM], {}).value(MS_SSIM) == pytest.approx(0.94)
 
 
 def test_lossless_points_are_left_out_of_the_bd_rate() -> None:
-    points = [Point(quality=q, bpp=q, psnr=20.0 + 5 * q, ms_ssim=None) for q in (1, 2, 3)]
-    lossless = Point(quality=4, bpp=9.0, psnr=math.inf, ms_ssim=None)
+    points = [Point(quality=q, bpp=q, values={"psnr": 20.0 + 5 * q}) for q in (1, 2, 3)]
+    lossless = Point(quality=4, bpp=9.0, values={"psnr": math.inf})
     curve = Curve(codec="a", settings="", points=(*points, lossless))
-    found = compare(curve, Curve(codec="b", settings="", points=tuple(points)), "PSNR")
+    found = compare(curve, Curve(codec="b", settings="", points=tuple(points)), PSNR)
     assert found.bd is not None
     assert found.bd.percent == pytest.approx(0)
+
+
+def test_a_distance_is_compared_by_its_fall(features) -> None:
+    """Half the rate at every distance: −50 %, over the range of distances both reach."""
+    lpips = lpips_metric(features)
+    dear = [Point(quality=q, bpp=q, values={"lpips": 0.5 - 0.1 * q}) for q in (1, 2, 3)]
+    cheap = [Point(quality=q, bpp=q / 2, values={"lpips": 0.5 - 0.1 * q}) for q in (1, 2, 3)]
+    curves = [Curve(codec=name, settings="", points=tuple(points)) for name, points in (("a", cheap), ("b", dear))]
+    found = compare(curves[0], curves[1], lpips)
+    assert found.bd is not None and found.bd.percent == pytest.approx(-50)
+    assert (found.bd.low, found.bd.high) == (pytest.approx(-0.4), pytest.approx(-0.2))
+
+
+def test_seconds_are_split_as_far_as_the_codec_tells(folder: Path, fake_codec) -> None:
+    result = run_sweep([folder], [GancodecCoder(fake_codec, qualities=[50], load_s=2.0), classical("jpeg")])
+    ours, jpeg = (curve.timing for curve in result.curves)
+    assert ours is not None and jpeg is not None
+    assert (ours.load_s, jpeg.load_s) == (2.0, None)
+    assert set(ours.encode_s) == {"total", "network", "file"} and set(jpeg.encode_s) == {"total"}
+    assert ours.encode_s["total"] == pytest.approx(ours.encode_s["network"] + ours.encode_s["file"])
+    assert min(*ours.encode_s.values(), *ours.decode_s.values(), jpeg.encode_s["total"]) > 0
+    assert ours.megapixels == pytest.approx(192 * 168 / 1e6)
+
+
+class Brightness(FrechetDistance):
+    """Distance of the mean levels, in place of a network's features."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda patches: patches.mean((1, 2, 3))[:, None])
+
+    def describe(self, picture_HWC):
+        return [picture_HWC.mean(keepdims=True)[0].astype(np.float64)]
+
+    def distance(self, a, b):
+        return abs(float(np.concatenate(a).mean() - np.concatenate(b).mean()))
+
+
+def test_a_metric_of_all_pictures_together_sees_those_that_count(folder: Path, fake_codec, make_photo) -> None:
+    make_photo(13, 20).save(folder / "narrow.png")  # refused by the fake codec, after JPEG has taken it
+    metric = Metric(key="fid", label="FID", digits=2, lower_is_better=True, whole=Brightness())
+    ours = GancodecCoder(fake_codec, qualities=[50], realisms=[0, 1])
+    coders = [replace(classical("jpeg"), qualities=(30, 60)), ours]
+    result = run_sweep([folder], coders, metrics=[PSNR, metric])
+    values = {curve.codec: [point.value(metric) for point in curve.points] for curve in result.curves}
+    assert values["fake r=1"][0] == pytest.approx(8, abs=0.5)
+    assert values["fake"][0] < 1 and len(values["JPEG"]) == 2
+    assert "fid" not in result.rows[0].values
+    (folder / "narrow.png").unlink()
+    again = run_sweep([folder], coders, metrics=[PSNR, metric])
+    assert [point.values for point in again.curves[0].points] == [point.values for point in result.curves[0].points]

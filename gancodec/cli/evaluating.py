@@ -1,0 +1,70 @@
+"""`gancodec eval` and `compare`: what the user gave -> a request to the evaluation; what it found -> tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from gancodec.cli import report, stdout
+from gancodec.cli.eval_options import STDOUT, EvalOptions, names
+
+SOME_SKIPPED: Final = 7
+"""Figures were printed, but some of the pictures are not in them."""
+
+
+def evaluate(given: EvalOptions) -> int:
+    """Measure and print; returns 0, or SOME_SKIPPED.
+
+    Raises ConfigError for options, pictures and outputs that do not fit, ModelError for codecs and features.
+    """
+    from gancodec.evaluation import request
+    from gancodec.evaluation.records import as_json
+    from gancodec.evaluation.tables import as_text
+
+    with report.warnings_about("eval"):
+        result = request.evaluate(given.request(), report.say)
+    if given.json == STDOUT:
+        stdout.write_text(as_json(result))
+    else:
+        for line in as_text(result).splitlines():
+            report.data(line)
+    for each in result.unavailable:
+        report.say(f"warning: {each.key} skipped: {each.reason}")
+    if result.skipped:
+        report.say(f"{len(result.skipped)} of {len(result.pictures) + len(result.skipped)} pictures were left out")
+        return SOME_SKIPPED
+    return 0
+
+
+def compare(
+    a: str,
+    b: str,
+    *,
+    metrics: str,
+    features: str | None,
+    difference: Path | None,
+    gain: float,
+    realism: float | None,
+    device: str,
+    as_json: bool,
+) -> int:
+    """Say how far two pictures are apart; returns 0.
+
+    Raises PictureError, FormatError for the pictures, ConfigError for two sizes, ModelError for features.
+    """
+    from gancodec.evaluation import pair
+
+    with report.warnings_about("compare"):
+        found = pair.compare_files(
+            Path(a), Path(b), metrics=names(metrics), features=features, realism=realism, device=device
+        )
+    if difference is not None:
+        pair.write_difference(found, difference, gain=gain)
+    if as_json:
+        report.json_line(pair.as_row(found))
+    else:
+        for line in pair.as_lines(found):
+            report.data(line)
+    for each in found.unavailable:
+        report.say(f"warning: {each.key} skipped: {each.reason}")
+    return 0

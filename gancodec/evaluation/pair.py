@@ -1,0 +1,149 @@
+"""Two pictures side by side: how far apart they are, and where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gancodec.errors import ConfigError, PictureError
+from gancodec.evaluation.columns import Metric, Unavailable, chosen_metrics
+from gancodec.evaluation.metrics import bpp
+from gancodec.evaluation.sweep import load_rgb
+
+GNC_SUFFIX = ".gnc"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One of the two pictures."""
+
+    name: str
+    size_bytes: int
+    """Of its file."""
+    rgb_HWC: NDArray[np.uint8]
+
+    @property
+    def bpp(self) -> float:
+        """Of its file, in bits per pixel."""
+        return bpp(self.size_bytes, self.rgb_HWC.shape[1], self.rgb_HWC.shape[0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pair:
+    """What was found."""
+
+    a: Side
+    b: Side
+    metrics: Sequence[Metric]
+    values: Mapping[str, float | None]
+    unavailable: Sequence[Unavailable]
+
+    @property
+    def greatest_difference(self) -> int:
+        """Of any sample, 0..255."""
+        return int(difference(self.a.rgb_HWC, self.b.rgb_HWC).max())
+
+
+def compare_files(
+    a: Path,
+    b: Path,
+    *,
+    metrics: Sequence[str],
+    features: str | None = None,
+    realism: float | None = None,
+    device: str = "auto",
+) -> Pair:
+    """Measure picture ``b`` against the original ``a``; .gnc files are decoded, at that realism.
+
+    Raises PictureError, FormatError for files that cannot be read, ConfigError for two sizes, unknown metrics and those
+    of sets of pictures, ModelError for codecs and features that do not serve.
+    """
+    if "fid" in metrics:
+        raise ConfigError("FID compares sets of pictures, not two", hint="use `gancodec eval`")
+    network = None
+    if features is not None:
+        from gancodec.features import load_features
+
+        network = load_features(features, "cpu")
+    chosen, unavailable = chosen_metrics(metrics, network)
+    sides = [_open(path, realism, device) for path in (a, b)]
+    shapes = [side.rgb_HWC.shape for side in sides]
+    if shapes[0] != shapes[1]:
+        seen = " and ".join(f"{width}x{height}" for height, width, _ in shapes)
+        raise ConfigError(f"the pictures are {seen} pixels", hint="compare pictures of one size")
+    pixels = [side.rgb_HWC for side in sides]
+    values = {metric.key: metric.measure(*pixels) for metric in chosen if metric.measure}
+    return Pair(a=sides[0], b=sides[1], metrics=chosen, values=values, unavailable=unavailable)
+
+
+def difference(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """|a − b| of every sample, uint8."""
+    levels: NDArray[np.uint8] = np.maximum(a_HWC, b_HWC) - np.minimum(a_HWC, b_HWC)
+    return levels
+
+
+def write_difference(pair: Pair, path: Path, *, gain: float) -> None:
+    """Write |a − b|·gain, cut off at 255, as a picture of the format that the suffix names.
+
+    Raises ConfigError if it cannot be written.
+    """
+    levels = np.minimum(difference(pair.a.rgb_HWC, pair.b.rgb_HWC) * np.float32(gain), 255).round().astype(np.uint8)
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        Image.fromarray(levels).save(partial)
+        partial.replace(path)
+    except (OSError, ValueError) as exc:
+        partial.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {exc}", hint="give a name that ends in .png") from exc
+
+
+def as_lines(pair: Pair) -> list[str]:
+    """For a terminal."""
+    lines = [f"{side.name}: {side.size_bytes:,} bytes, {side.bpp:.3f} bpp" for side in (pair.a, pair.b)]
+    for metric in pair.metrics:
+        value = pair.values[metric.key]
+        text = "–" if value is None else f"{value:.{metric.digits}f}"
+        scaled = "" if value is None or not metric.to_scale else f" ({metric.to_scale(value):.2f} dB)"
+        lines.append(f"{metric.label}: {text}{scaled}{', lower is better' if metric.lower_is_better else ''}")
+    return [*lines, f"greatest difference of a sample: {pair.greatest_difference} of 255"]
+
+
+def as_row(pair: Pair) -> dict[str, Any]:
+    """For JSON; infinite PSNR becomes null."""
+    finite = {key: value if value is None or math.isfinite(value) else None for key, value in pair.values.items()}
+    return {
+        "a": pair.a.name,
+        "b": pair.b.name,
+        "width": pair.a.rgb_HWC.shape[1],
+        "height": pair.a.rgb_HWC.shape[0],
+        "a_bytes": pair.a.size_bytes,
+        "b_bytes": pair.b.size_bytes,
+        **finite,
+        "greatest_difference": pair.greatest_difference,
+        "skipped": {each.key: each.reason for each in pair.unavailable},
+    }
+
+
+def _open(path: Path, realism: float | None, device: str) -> Side:
+    try:
+        size_bytes = path.stat().st_size
+        if path.suffix.lower() != GNC_SUFFIX:
+            return Side(name=str(path), size_bytes=size_bytes, rgb_HWC=np.asarray(load_rgb(path)))
+        data = path.read_bytes()
+    except OSError as exc:
+        raise PictureError(f"{path}: {exc.strerror}", hint="check the name, and that it may be read") from exc
+    from gancodec.codec import Codec
+
+    picture = Codec.for_file(data, device).decompress_picture(data, realism=realism)
+    if picture.alpha_HW is not None and picture.alpha_HW.min() < 255:
+        raise PictureError(f"{path}: is partly transparent", hint="flatten it onto a background first")
+    colour_HWC = picture.colour_HWC
+    rgb_HWC = np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
+    return Side(name=str(path), size_bytes=size_bytes, rgb_HWC=rgb_HWC)

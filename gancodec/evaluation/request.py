@@ -1,0 +1,174 @@
+"""What `gancodec eval` was asked for: options in, `run_sweep`, reports out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from gancodec.errors import ConfigError
+from gancodec.evaluation.classical import classical
+from gancodec.evaluation.coders import Coder, Facade, GancodecCoder
+from gancodec.evaluation.columns import DEFAULT, chosen_metrics
+from gancodec.evaluation.matched import check_rates
+from gancodec.evaluation.metrics import Features
+from gancodec.evaluation.published import is_kodak, kodak_curves
+from gancodec.evaluation.records import as_csv, as_curve_json, as_json
+from gancodec.evaluation.results import Curve, SweepResult
+from gancodec.evaluation.sweep import find_pictures, run_sweep
+from gancodec.evaluation.tables import as_markdown
+
+QUALITIES: Final = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 100.0)
+AGAINST: Final = ("jpeg", "webp", "avif")
+HTML: Final = (".html", ".htm")
+REPORT_PICTURES: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalRequest:
+    """Everything that may be asked for; what is None or empty was not."""
+
+    inputs: Sequence[Path]
+    codecs: Sequence[str] = ("photo",)
+    """Names, or paths of weights; the first one is compared with all others."""
+    qualities: Sequence[float] = QUALITIES
+    realisms: Sequence[float] = (0.0,)
+    against: Sequence[str] = AGAINST
+    metrics: Sequence[str] = DEFAULT
+    features: str | None = None
+    """``vgg19`` or PATH[:NET]."""
+    reference: str | None = None
+    """``kodak``."""
+    at_bpp: Sequence[float] = ()
+    device: str = "auto"
+    json: Path | None = None
+    curves: Path | None = None
+    """Folder that gets a file for each curve, as CompressAI writes them."""
+    csv: Path | None = None
+    markdown: Path | None = None
+    plot: Path | None = None
+    """.png, .svg, .pdf, or .html for a report with pictures."""
+    save_images: Path | None = None
+    report_pictures: int = REPORT_PICTURES
+    """How many pictures a .html report shows."""
+
+    def check(self) -> None:
+        """Raise ConfigError for what can be seen to be wrong before the first of many minutes."""
+        check_rates(self.at_bpp)
+        for output in (self.json, self.csv, self.markdown, self.plot, self.curves, self.save_images):
+            if output is not None and not output.parent.is_dir():
+                raise ConfigError(f"{output.parent} is no folder", hint="make it first")
+        for output in (self.json, self.csv, self.markdown, self.plot):
+            if output is not None and output.is_dir():
+                raise ConfigError(f"{output} is a folder", hint="give the name of a file")
+        for output in (self.curves, self.save_images):
+            if output is not None and output.exists() and not output.is_dir():
+                raise ConfigError(f"{output} is a file", hint="give a folder")
+
+
+def evaluate(request: EvalRequest, note: Callable[[str], None]) -> SweepResult:
+    """Measure, and write all that was asked for; ``note`` gets a line after each picture.
+
+    Raises ConfigError for options that do not fit or outputs that cannot be written, ModelError for codecs or features
+    that do not serve.
+    """
+    request.check()
+    references = _references(request.reference, request.inputs)
+    against = [classical(name) for name in request.against]
+    for each in against:
+        each.check()
+    features = _features(request.features)
+    metrics, unavailable = chosen_metrics(request.metrics, features)
+    coders: list[Coder] = [*_coders(request, note), *against]
+    try:
+        for folder in (request.save_images, request.curves):
+            if folder is not None:
+                folder.mkdir(exist_ok=True)
+        result = run_sweep(
+            request.inputs,
+            coders,
+            metrics=metrics,
+            unavailable=unavailable,
+            references=references,
+            at_bpp=request.at_bpp,
+            images=request.save_images,
+            progress=note,
+        )
+        _write(request, result, coders, note)
+    except OSError as exc:
+        raise ConfigError(f"{exc.filename or 'a report'} cannot be written: {exc.strerror or exc}") from exc
+    return result
+
+
+def _write(request: EvalRequest, result: SweepResult, coders: Sequence[Coder], note: Callable[[str], None]) -> None:
+    if request.json is not None:
+        _replace(request.json, as_json(result))
+    if request.csv is not None:
+        _replace(request.csv, as_csv(result))
+    if request.markdown is not None:
+        _replace(request.markdown, as_markdown(result))
+    if request.curves is not None:
+        for curve in result.curves:
+            _replace(request.curves / f"{curve.codec.replace('/', '_')}.json", as_curve_json(result, curve))
+    if request.plot is not None and request.plot.suffix.lower() in HTML:
+        from gancodec.evaluation.html import as_html
+        from gancodec.evaluation.strips import make_strips
+
+        strips = make_strips(request.inputs, result, coders, count=request.report_pictures, progress=note)
+        _replace(request.plot, as_html(result, strips))
+    elif request.plot is not None:
+        from gancodec.evaluation.plot import draw
+
+        draw(result, request.plot)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _features(text: str | None) -> Features | None:
+    if text is None:
+        return None
+    from gancodec.features import load_features
+
+    return load_features(text, "cpu")  # the figure must not depend on the device
+
+
+def _coders(request: EvalRequest, note: Callable[[str], None]) -> list[GancodecCoder]:
+    """A coder for each codec, which are known by what the user typed.
+
+    Realism is measured on those that have it, and the others at 0; ConfigError if none of them has it.
+    """
+    from gancodec.codec import Codec
+
+    codecs: dict[str, tuple[Facade, float]] = {}
+    for text in dict.fromkeys(request.codecs):
+        started = perf_counter()
+        codecs[text] = Codec.load(text, device=request.device), perf_counter() - started
+    names = [codec.entry.name for codec, _ in codecs.values()]
+    if any(request.realisms) and not any(codec.pipeline.has_realism for codec, _ in codecs.values()):
+        raise ConfigError(f"no realism generator in {', '.join(names)}", hint="use realism 0")
+    coders = []
+    for text, (codec, load_s) in codecs.items():
+        name = codec.entry.name if names.count(codec.entry.name) == 1 else text  # two trainings of one codec
+        own = request.realisms if codec.pipeline.has_realism else [0.0]
+        if list(own) != list(request.realisms):
+            note(f"{name} has no realism generator: it is measured at realism 0")
+        coders.append(GancodecCoder(codec, qualities=request.qualities, realisms=own, name=name, load_s=load_s))
+    return coders
+
+
+def _references(name: str | None, inputs: Sequence[Path]) -> list[Curve]:
+    """Published curves for these pictures.  Raises ConfigError unless they are exactly those of the reference."""
+    if name is None:
+        return []
+    names = [path.name for path in find_pictures(inputs)]
+    if not is_kodak(names):
+        seen = f"{len(names)} pictures from {names[0]} on"
+        raise ConfigError(f"published curves are for Kodak, not for {seen}", hint="give kodim01.png to kodim24.png")
+    return list(kodak_curves().values())

@@ -1,0 +1,213 @@
+"""`gancodec eval` and `compare`: options, outputs, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from gancodec.cli import eval_options
+from gancodec.cli.evaluating import SOME_SKIPPED
+from gancodec.evaluation import classical, columns
+from gancodec.evaluation.published import KODAK_NAMES
+from tests.evaluation.conftest import FakeCodec, photo_like
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def codecs(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
+    """A `gancodec.codec` whose every codec is a fake one; `rough` has neither quality nor realism."""
+    fake, rough = FakeCodec(), FakeCodec("rough", has_quality=False, has_realism=False)
+    module = types.ModuleType("gancodec.codec")
+    loader = staticmethod(lambda name, device: rough if name == "rough" else fake)
+    module.Codec = type("Codec", (), {"load": loader})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gancodec.codec", module)
+    return fake
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    path = folder / "photos"
+    path.mkdir()
+    for index in range(2):
+        Image.fromarray(photo_like(192, 168, seed=index)).save(path / f"photo{index}.png")
+    return path
+
+
+def test_tables_are_printed_and_what_was_asked_for_is_written(run: Run, photos: Path) -> None:
+    done = run(
+        "eval", photos, "--qualities", "0,50,100", "--against", "jpeg", "--json", "o.json", "--csv", "o.csv",
+        "--markdown", "o.md", "--plot", "o.png", "--curves", "curves", "--at-bpp", "1,2",
+    )  # fmt: skip
+    assert done.code == 0
+    assert "BD-rate of fake (realism 0)" in done.out.decode() and "At equal rates" in done.out.decode()
+    assert "[2/2] photo1.png" in done.err
+    assert all(Path(name).stat().st_size > 500 for name in ("o.json", "o.csv", "o.md", "o.png"))
+    assert {path.name for path in Path("curves").iterdir()} == {"fake.json", "JPEG.json"}
+    assert not list(Path().glob(".*"))
+
+
+def test_json_on_standard_output_takes_the_tables_place(run: Run, photos: Path) -> None:
+    done = run("eval", photos, "--qualities", "10,90", "--against", "none", "--json", "-")
+    assert json.loads(done.out)["name"] == "fake"
+
+
+def test_folder_with_all_kinds_is_evaluated_to_the_end(run: Run, photos: Path) -> None:
+    (photos / "broken.png").write_bytes(b"no")
+    Image.fromarray(photo_like(192, 168)).convert("L").save(photos / "grey.png")
+    clear = Image.fromarray(photo_like(192, 168)).convert("RGBA")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    clear.save(photos / "clear.png")
+    done = run("eval", photos, "--qualities", "50", "--against", "none")
+    assert done.code == SOME_SKIPPED
+    assert "Means over 3 pictures" in done.out.decode()
+    assert "Skipped: 2 of 5 pictures" in done.out.decode() and "is partly transparent" in done.out.decode()
+    assert "2 of 5 pictures were left out" in done.lines[-1]
+
+
+def test_metrics_that_need_what_is_not_there_are_said_to_be_skipped(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = columns.find_spec
+    monkeypatch.setattr(columns, "find_spec", lambda name: None if name == "torch_fidelity" else found(name))
+    done = run("eval", photos, "--qualities", "50", "--against", "none", "--metrics", "psnr,fid")
+    assert done.code == 0
+    assert "skipped: needs torch-fidelity; pip install" in done.out.decode()
+    assert any("fid skipped: needs torch-fidelity" in line for line in done.lines)
+    done = run("eval", photos, "--qualities", "50", "--against", "none", "--metrics", "fid")
+    assert done.code == 2 and "nothing to measure" in done.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--reference", "kodak"],
+        ["--against", "bpg"],
+        ["--metrics", "vmaf"],
+        ["--qualities", "ten"],
+        ["--json", "missing/out.json"],
+        ["--csv", "."],
+        ["--save-images", "missing/out"],
+        ["--save-images", __file__],
+        ["--curves", __file__],
+        ["--at-bpp", "0.1,0"],
+        ["--realism", "0,2"],
+        ["--codec", "rough", "--realism", "1"],
+        ["--codec", "a,a,rough", "--against", "jpeg,jpeg"],
+        ["--report-pictures", "-1"],
+    ],
+    ids=[
+        "pictures are not Kodak", "unknown codec", "unknown metric", "no number", "no such folder", "file is a folder",
+        "no such folder of images", "images into a file", "curves into a file", "rate 0", "realism above 1",
+        "realism of a codec without", "a codec twice", "fewer than no pictures",
+    ],
+)  # fmt: skip
+def test_wrong_options_are_one_line_and_2(run: Run, photos: Path, options: list[str]) -> None:
+    done = run("eval", photos, *options)
+    assert (done.code, done.out) == (2, b"")
+    assert done.lines[-1].startswith("gancodec: error: ")
+
+
+def test_lists_of_codecs_and_realisms(run: Run, photos: Path) -> None:
+    options = ["--codec", "fake,rough", "--qualities", "10,90", "--realism", "0,0.25", "--against", "none"]
+    done = run("eval", photos, *options, "--save-images", "images")
+    assert done.code == 0
+    assert "rough has no realism generator: it is measured at realism 0" in done.err
+    assert {path.name for path in Path("images").iterdir() if path.name.startswith("photo0")} == {
+        "photo0-fake-q10-r0.png", "photo0-fake-q10-r0.25.png", "photo0-fake-q90-r0.png", "photo0-fake-q90-r0.25.png",
+        "photo0-rough-r0.png",
+    }  # fmt: skip
+
+
+def test_two_trainings_of_one_codec_are_called_by_their_paths(run: Run, photos: Path) -> None:
+    done = run("eval", photos, "--codec", "a/x,b/x", "--qualities", "10,90", "--against", "none", "--curves", "c")
+    assert "BD-rate of a/x (realism 0)" in done.out.decode()
+    assert {path.name for path in Path("c").iterdir()} == {"a_x.json", "b_x.json"}
+
+
+def test_features_are_loaded_from_a_file_and_missing_ones_are_5(run: Run, photos: Path) -> None:
+    stages = {f"vgg16low.stages.{stage}.{place}": size for stage, place, size in [
+        (0, 0, (64, 3)), (0, 1, (64, 64)), (1, 1, (128, 64)), (1, 2, (128, 128)),
+    ]}  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    tensors = {f"{key}.weight": 0.1 * torch.randn(*size, 3, 3, generator=generator) for key, size in stages.items()}
+    tensors |= {f"{key}.bias": torch.zeros(size[0]) for key, size in stages.items()}
+    tensors |= {f"vgg16low.heads.{index}": torch.ones(width) for index, width in enumerate((64, 128))}
+    save_file(tensors, "net.safetensors")
+    options = ["eval", photos, "--qualities", "10,90", "--against", "none", "--features"]
+    done = run(*options, "net.safetensors")
+    assert done.code == 0 and "distance (vgg16low)" in done.out.decode()
+    assert run(*options, "none.safetensors").code == 5
+
+
+def test_published_curves_join_for_kodak(run: Run, folder: Path) -> None:
+    (folder / "kodak").mkdir()
+    for name in KODAK_NAMES:
+        Image.fromarray(photo_like(64, 48)).save(folder / "kodak" / name)
+    done = run("eval", "kodak", "--qualities", "0,50,100", "--against", "none", "--reference", "kodak")
+    assert done.code == 0 and "cheng2020-attn (published)" in done.out.decode()
+
+
+def test_the_choices_are_those_of_the_evaluation() -> None:
+    assert eval_options.METRICS == columns.NAMES
+    assert tuple(classical.CLASSICAL) == eval_options.AGAINST
+
+
+def test_two_pictures_are_compared(run: Run, folder: Path) -> None:
+    picture = photo_like(192, 168)
+    Image.fromarray(picture).save("a.png")
+    lighter = picture.copy()
+    lighter[:84] += np.uint8(3)
+    Image.fromarray(lighter).save("b.png")
+    done = run("compare", "a.png", "b.png", "--metrics", "psnr,ms-ssim,ssimulacra2", "--difference", "d.png")
+    text = done.out.decode()
+    assert done.code == 0
+    assert "PSNR dB: 41.60" in text and "MS-SSIM: 0.99" in text and "SSIMULACRA2: " in text
+    assert "greatest difference of a sample: 3 of 255" in text
+    with Image.open("d.png") as image:
+        assert image.getpixel((5, 5)) == (24, 24, 24) and image.getpixel((5, 160)) == (0, 0, 0)
+    row = run("compare", "a.png", "a.png", "--json").rows[0]
+    assert row["psnr"] is None and row["ms-ssim"] == 1 and row["greatest_difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "code"),
+    [
+        (("a.png", "none.png"), [], 3),
+        (("a.png", "broken.png"), [], 3),
+        (("a.png", "broken.gnc"), [], 4),
+        (("a.png", "small.png"), [], 2),
+        (("a.png", "a.png"), ["--metrics", "fid"], 2),
+        (("a.png", "a.png"), ["--difference", "d.xyz"], 2),
+        (("a.png", "a.png"), ["--difference", "missing/d.png"], 2),
+        (("a.png", "a.png"), ["--realism", "3"], 2),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    run: Run, folder: Path, names: tuple[str, str], options: list[str], code: int, codecs: FakeCodec
+) -> None:
+    sys.modules["gancodec.codec"].Codec.for_file = staticmethod(lambda data, device: _read_header(data))  # type: ignore[attr-defined]
+    Image.fromarray(photo_like(64, 48)).save("a.png")
+    Image.fromarray(photo_like(48, 64)).save("small.png")
+    Path("broken.png").write_bytes(b"no")
+    Path("broken.gnc").write_bytes(b"no")
+    done = run("compare", *names, *options)
+    assert (done.code, done.out) == (code, b"")
+    assert len(done.lines) == 1 or code == 2
+    assert not list(folder.glob("*partial*"))
+
+
+def _read_header(data: bytes) -> None:
+    from gancodec.container import read_header
+
+    read_header(data)
