@@ -9,7 +9,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check constraints clean-env
+.PHONY: help env demo test check figures constraints clean-env
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gancodec
@@ -54,6 +54,10 @@ test: env  ## Run the tests: make test ARGS='tests/container -k header'
 check: env  ## Lint (ruff) and check types (mypy)
 	@'$(ENV)/bin/python' -m ruff check --output-format concise .
 	$(run) -m mypy $(patsubst %/__init__.py,%,$(wildcard gancodec/__init__.py service/__init__.py)) examples
+
+figures: env  ## Rebuild tables and plots of README and cards: make figures KODAK=folder FEATURES=file:alex
+	@$(run) benchmarks/figures.py '$(or $(KODAK),$(error KODAK=folder with kodim01.png to kodim24.png is missing))' \
+	    $(if $(FEATURES),--features '$(FEATURES)') $(ARGS)
 
 env:  ## Install all dependencies outside the checkout; done once, by the other targets too
 	@env='$(ENV)' log='$(ENV).log'

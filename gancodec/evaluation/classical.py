@@ -126,7 +126,7 @@ CLASSICAL: Final[Mapping[str, ClassicalCodec]] = {
             format="AVIF",
             described="4:4:4, speed 4",
             options={"subsampling": "4:4:4", "speed": 4},
-            qualities=(10, 20, 30, 40, 50, 60, 70, 80, 90, 95),
+            qualities=(0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95),
         ),
         ClassicalCodec(
             name="JPEG XL",

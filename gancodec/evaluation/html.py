@@ -340,11 +340,12 @@ aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div>
 
 def _shot(strip: Strip, name: str, facts: str, mime: str, data: bytes, more: str = "") -> str:
     """One picture with its caption.  name: as text.  facts, more: as HTML."""
+    # Not loading="lazy": browsers decode only what they paint anyway, and paper would get grey boxes.
     return (
         f'<figure class="shot"><img src="data:{escape(mime)};base64,{b64encode(data).decode("ascii")}" '
         f'width="{strip.width}" height="{strip.height}" alt="{escape(f"{strip.picture}, {name}")}" '
-        f'loading="lazy" decoding="async" draggable="false">'
-        f'<figcaption><b>{escape(name)}</b> <span class="facts">{facts}</span>{more}</figcaption></figure>'
+        f'decoding="async" draggable="false">'
+        f'<figcaption><b>{escape(name)}</b>{more} <span class="facts">{facts}</span></figcaption></figure>'
     )
 
 

@@ -173,11 +173,13 @@ function readPoints(chart) {
     tip.style.top = `${above > 0 ? above : y - frame.top + 14}px`;
   }
 
-  plot.addEventListener("pointermove", (event) => {
-    const distance = (mark) => Math.hypot(place(mark).x - event.clientX, place(mark).y - event.clientY);
-    const [nearest] = shown().sort((a, b) => distance(a) - distance(b));
-    point(nearest && distance(nearest) < near ? nearest : null);
-  });
+  for (const moved of ["pointermove", "pointerdown"]) {
+    plot.addEventListener(moved, (event) => {
+      const distance = (mark) => Math.hypot(place(mark).x - event.clientX, place(mark).y - event.clientY);
+      const [nearest] = shown().sort((a, b) => distance(a) - distance(b));
+      point(nearest && distance(nearest) < near ? nearest : null);
+    });
+  }
   plot.addEventListener("pointerleave", () => point(null));
   plot.addEventListener("focusin", (event) => {
     for (const mark of marks) mark.tabIndex = mark === event.target ? 0 : -1;

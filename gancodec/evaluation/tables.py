@@ -159,7 +159,12 @@ def as_text(result: SweepResult) -> str:
 
 def as_markdown(result: SweepResult) -> str:
     """The same tables in Markdown."""
-    return "\n\n".join(_render(table, _markdown_lines) for table in tables(result)) + "\n"
+    return "\n\n".join(markdown(table) for table in tables(result)) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """One table in Markdown."""
+    return _render(table, _markdown_lines)
 
 
 def _rate_cells(result: SweepResult, point: RatePoint) -> tuple[str, ...]:
