@@ -14,8 +14,8 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,10 +24,18 @@ from PIL import Image
 
 from gancodec.container import ColourMode, Container, Header, read_container, read_header, write_container
 from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY
-from gancodec.errors import ConfigError, CorruptError, DamagedMetadataWarning, LimitError, WrongModelError
+from gancodec.errors import (
+    ConfigError,
+    CorruptError,
+    DamagedMetadataWarning,
+    FormatError,
+    GancodecError,
+    LimitError,
+    WrongModelError,
+)
 from gancodec.networks.integer import FRACTION
 from gancodec.picture import Metadata, Picture, decode_alpha, encode_alpha, from_pillow, to_pillow
-from gancodec.pipeline import Coded, Pipeline, Stream, pipeline_for
+from gancodec.pipeline import Coded, Pipeline, Stream, Symbols, pipeline_for
 from gancodec.registry import ModelEntry, for_model_id, resolve
 from gancodec.weights import load_weights
 
@@ -124,8 +132,8 @@ class Codec:
             target_size = math.floor(min(target_bpp, 128.0) * picture.width * picture.height / 8)
 
         def file_at(quality_256: int) -> bytes:
-            with self._lock:
-                data = self._file(picture, alpha, quality_256)
+            (symbols,) = self.quantise([picture], [quality_256])
+            data = self.write(picture, alpha, symbols, quality_256)
             if progress is not None:
                 progress(len(data))
             return data
@@ -147,48 +155,42 @@ class Codec:
         WrongModelError if the file needs other weights, ConfigError for the realism.  Damaged metadata is left out
         with a DamagedMetadataWarning.
         """
-        realism = 0.0 if realism is None else realism
-        if not 0 <= realism <= 1:
-            raise ConfigError(f"realism is {realism}", hint="use 0 to 1")
-        if realism > 0 and not self.pipeline.has_realism:
-            raise ConfigError(f"codec {self.entry.name!r} has no realism generator", hint="use realism 0")
-        container = self._open(data)
-        header = container.header
-        alpha_HW = None
-        if container.alpha is not None:
-            alpha_HW = decode_alpha(container.alpha, width=header.width, height=header.height)
-        with self._lock:
-            state = self._decode(container)
-            rgb_HWC = self.pipeline.synthesise(state, header.width, header.height, realism)
-        for message in container.damaged:
+        opened = self.open(data, realism=realism)
+        for message in opened.container.damaged:
             warnings.warn(f"metadata is damaged and left out: {message}", DamagedMetadataWarning, stacklevel=2)
-        grey = header.mode in (ColourMode.L, ColourMode.LA)
-        return Picture(
-            colour_HWC=_to_grey(rgb_HWC) if grey else rgb_HWC,
-            alpha_HW=alpha_HW,
-            metadata=Metadata(
-                icc=container.metadata.get(b"ICCP"),
-                exif=container.metadata.get(b"EXIF"),
-                xmp=container.metadata.get(b"XMP "),
-            ),
-        )
+        (picture,) = self.decode([opened])
+        if isinstance(picture, GancodecError):
+            raise picture
+        return picture
 
     def verify(self, data: bytes) -> Header:
         """Check everything that can be wrong with a file, its symbols and alpha included, without making the picture.
 
         Raises as ``decompress_picture``; damaged metadata is a CorruptError here.
         """
-        container = self._open(data)
-        if container.damaged:
-            raise CorruptError("; ".join(container.damaged), hint="the picture itself can be opened")
-        if container.alpha is not None:
-            decode_alpha(container.alpha, width=container.header.width, height=container.header.height)
+        opened = self.open(data)
+        if opened.container.damaged:
+            raise CorruptError("; ".join(opened.container.damaged), hint="the picture itself can be opened")
         with self._lock:
-            self._decode(container)
-        return container.header
+            (error,) = self.pipeline.decode([opened.stream]).errors
+        if error is not None:
+            raise error
+        return opened.header
 
-    def _file(self, picture: Picture, alpha: bytes | None, quality_256: int) -> bytes:
-        coded = self.encode_pixels(picture.colour_HWC, quality_256)
+    # The steps, for those who work on many pictures at once
+
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        """Pixels, both ways: pictures of one padded size go through ``quantise`` and ``decode`` together."""
+        return self.pipeline.padded_size(width, height)
+
+    def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[Symbols]:
+        """Pictures of one padded size through the networks; qualities in 1/256.  Raises ConfigError for mixed sizes."""
+        with self._lock:
+            return self.pipeline.quantise([_to_rgb(picture.colour_HWC) for picture in pictures], qualities_256)
+
+    def write(self, picture: Picture, alpha: bytes | None, symbols: Symbols, quality_256: int) -> bytes:
+        """The .gnc file of a picture that was quantised; in any thread.  alpha: from ``encode_alpha``."""
+        coded = self.pipeline.code(symbols)
         metadata = {
             b"ICCP": picture.metadata.icc,
             b"EXIF": picture.metadata.exif,
@@ -207,32 +209,87 @@ class Codec:
             metadata={name: value for name, value in metadata.items() if value},
         )
 
-    def encode_pixels(self, colour_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
-        """The payload alone of uint8 [H, W, 1 or 3]; ``measure`` adds the ideal code length."""
-        rgb_HWC = np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
-        return self.pipeline.encode(rgb_HWC, quality_256, measure=measure)
+    def open(self, data: bytes, *, realism: float | None = None) -> Opened:
+        """All of a .gnc file that needs no network; in any thread.
 
-    def _open(self, data: bytes) -> Container:
+        Raises FormatError for damaged bytes, WrongModelError if the file needs other weights, ConfigError for the
+        realism.
+        """
+        realism = 0.0 if realism is None else realism
+        if not 0 <= realism <= 1:
+            raise ConfigError(f"realism is {realism}", hint="use 0 to 1")
+        if realism > 0 and not self.pipeline.has_realism:
+            raise ConfigError(f"codec {self.entry.name!r} has no realism generator", hint="use realism 0")
         container = read_container(data)
-        if container.header.model_id != self.entry.model_id:
+        header = container.header
+        if header.model_id != self.entry.model_id:
             raise WrongModelError(
-                f"the file needs the model {container.header.model_id.hex()}, "
+                f"the file needs the model {header.model_id.hex()}, "
                 f"{self.entry.name!r} is {self.entry.model_id.hex()}",
                 hint="leave --codec out to look for it among the known ones",
             )
-        return container
+        alpha_HW = None
+        if container.alpha is not None:
+            alpha_HW = decode_alpha(container.alpha, width=header.width, height=header.height)
+        return Opened(container=container, alpha_HW=alpha_HW, realism=realism)
 
-    def _decode(self, container: Container) -> Any:
-        header = container.header
-        stream = Stream(
-            payload=container.payload,
+    def decode(self, opened: Sequence[Opened]) -> list[Picture | FormatError]:
+        """The pictures of files of one padded size, or what is wrong with each.  Raises ConfigError for mixed sizes."""
+        with self._lock:
+            decoded = self.pipeline.decode([each.stream for each in opened])
+            sizes = [(each.header.width, each.header.height) for each in opened]
+            made: list[NDArray[np.uint8] | None] = [None] * len(opened)
+            if not all(decoded.errors):
+                made = [*self.pipeline.synthesise(decoded.state, sizes, [each.realism for each in opened])]
+        return [
+            error or each.picture(rgb_HWC)
+            for each, error, rgb_HWC in zip(opened, decoded.errors, made, strict=True)
+        ]
+
+    def encode_pixels(self, colour_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
+        """The payload alone of uint8 [H, W, 1 or 3]; ``measure`` adds the ideal code length."""
+        return self.pipeline.encode(_to_rgb(colour_HWC), quality_256, measure=measure)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Opened:
+    """A .gnc file, read and checked as far as that goes without networks."""
+
+    container: Container
+    alpha_HW: NDArray[np.uint8] | None
+    realism: float
+
+    @property
+    def header(self) -> Header:
+        """Of the file."""
+        return self.container.header
+
+    @property
+    def stream(self) -> Stream:
+        """What the pipeline decodes."""
+        header = self.header
+        return Stream(
+            payload=self.container.payload,
             width=header.width,
             height=header.height,
             quality_256=header.quality_256,
             symbol_crc=header.symbol_crc,
             uniform_tables=header.uniform_tables,
         )
-        return self.pipeline.decode([stream])
+
+    def picture(self, rgb_HWC: NDArray[np.uint8] | None) -> Picture:
+        """The picture with these colours, its alpha and metadata."""
+        assert rgb_HWC is not None
+        metadata = self.container.metadata
+        return Picture(
+            colour_HWC=_to_grey(rgb_HWC) if self.header.mode in (ColourMode.L, ColourMode.LA) else rgb_HWC,
+            alpha_HW=self.alpha_HW,
+            metadata=Metadata(icc=metadata.get(b"ICCP"), exif=metadata.get(b"EXIF"), xmp=metadata.get(b"XMP ")),
+        )
+
+
+def _to_rgb(colour_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
 
 
 def _to_grey(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:

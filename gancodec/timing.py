@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock, local
 from time import perf_counter
 from typing import Final
 
@@ -14,21 +15,31 @@ ENTROPY: Final = "entropy coding"
 
 
 class Stopwatch:
-    """Adds up seconds by name.  Parts do not nest.  For one thread at a time, as pipelines are."""
+    """Adds up seconds by name, of all threads.  Time of a part within another one counts for the inner one alone."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
+        self._lock = Lock()
+        self._within = local()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """What happens inside counts for ``name``, failed or not."""
+        outer: list[float] | None = getattr(self._within, "inner", None)
+        inner = self._within.inner = [0.0]
         start = perf_counter()
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - start
+            taken = perf_counter() - start
+            self._within.inner = outer
+            if outer is not None:
+                outer[0] += taken
+            with self._lock:
+                self._seconds[name] = self._seconds.get(name, 0.0) + taken - inner[0]
 
     def take(self) -> dict[str, float]:
         """Seconds of each part since they were last taken."""
-        taken, self._seconds = self._seconds, {}
+        with self._lock:
+            taken, self._seconds = self._seconds, {}
         return taken

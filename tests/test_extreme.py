@@ -148,13 +148,13 @@ def test_tables_that_expect_anything_else_do_not_raise_the_bound(fitted: Extreme
     pipeline = ExtremePipeline(fitted, CPU)
     pipeline.coding = CodingTables(weights)
     symbols = np.random.default_rng(1).choice(np.array([-2, -1, 1, 2], np.int16), (channels, 20, 30))
-    coded = pipeline.encode_symbols(symbols)
+    coded = pipeline.code(pipeline.grouped(symbols))
     assert coded.uniform_tables
     assert len(coded.payload) <= most_bytes(channels, 320, 480)
     stream = Stream(
         payload=coded.payload, width=480, height=320, quality_256=0, symbol_crc=coded.symbol_crc, uniform_tables=True
     )
-    np.testing.assert_array_equal(pipeline.decode([stream])[0].numpy(), symbols)
+    np.testing.assert_array_equal(pipeline.decode([stream]).whole()[0].numpy(), symbols)
 
 
 @pytest.mark.parametrize("side", [16, 64, 1008, 4000, 16_384])
@@ -251,7 +251,7 @@ def test_picture_in_tiles_stays_within_one_level(codec: Codec, tiled: Codec) -> 
     pixels = made_picture(54, 300, 200)
     whole = Codec.load(WEIGHTS, "cpu")
     assert isinstance(whole.pipeline, ExtremePipeline) and isinstance(tiled.pipeline, ExtremePipeline)
-    torch.testing.assert_close(tiled.pipeline.analyse(pixels), whole.pipeline.analyse(pixels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(tiled.pipeline.analyse([pixels]), whole.pipeline.analyse([pixels]), atol=1e-4, rtol=0)
     data = whole.compress(Image.fromarray(pixels))
     pictures = [np.asarray(each.decompress(data), np.int16) for each in (whole, tiled)]
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
@@ -269,11 +269,11 @@ def test_symbols_are_the_same_in_tiles_threads_and_groups(codec: Codec, tiled: C
                 symbol_crc=container.header.symbol_crc, uniform_tables=container.header.uniform_tables,
             )
         )  # fmt: skip
-    together = tiled.pipeline.decode(streams)
+    together = tiled.pipeline.decode(streams).whole()
     found: list[bool] = []
 
     def work(number: int) -> None:
-        found.append(torch.equal(codec.pipeline.decode([streams[number]])[0], together[number]))
+        found.append(torch.equal(codec.pipeline.decode([streams[number]]).whole()[0], together[number]))
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for worker in workers:
@@ -503,5 +503,5 @@ def test_tables_are_fitted_to_what_was_counted() -> None:
 
 
 def ideal(weights: ExtremeWeights, picture: NDArray[np.uint8]) -> float:
-    symbols = ExtremePipeline(weights, CPU).quantise(picture)
-    return weights.tables.ideal_bits(table_numbers(symbols).ravel(), symbols.ravel())
+    (symbols,) = ExtremePipeline(weights, CPU).quantise([picture], [0])
+    return sum(weights.tables.ideal_bits(group.tables_N, group.symbols_N) for group in symbols.groups)

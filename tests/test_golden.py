@@ -129,7 +129,7 @@ SETTINGS: dict[str, Callable[[Prior], AbstractContextManager[object]]] = {
 def test_golden_file_decodes_to_the_same_symbols(path: Path, setting: str, tiny_codec: Codec) -> None:
     stream = stream_of(path.read_bytes())
     with SETTINGS[setting](tiny_codec.pipeline.weights.prior):
-        tiny_codec.pipeline.decode([stream])  # raises ChecksumError if one symbol differs
+        tiny_codec.pipeline.decode([stream]).whole()  # raises ChecksumError if one symbol differs
 
 
 def test_batch_of_four_decodes_to_the_same_symbols(tiny_codec: Codec) -> None:
@@ -139,9 +139,9 @@ def test_batch_of_four_decodes_to_the_same_symbols(tiny_codec: Codec) -> None:
         stream_of(tiny_codec.compress(Image.fromarray(made_picture(60 + number, *size)), quality=quality))
         for number, (size, quality) in enumerate(zip(sizes, qualities, strict=True))
     ]
-    together = tiny_codec.pipeline.decode(streams)
+    together = tiny_codec.pipeline.decode(streams).whole()
     for number, stream in enumerate(streams):
-        alone = tiny_codec.pipeline.decode([stream])
+        alone = tiny_codec.pipeline.decode([stream]).whole()
         assert torch.equal(together.symbols_BMhw[number], alone.symbols_BMhw[0])
     with pytest.raises(ConfigError, match="padded sizes"):
         tiny_codec.pipeline.decode([streams[0], stream_of((GOLDEN / "rgb-1x1.gnc").read_bytes())])
@@ -149,9 +149,9 @@ def test_batch_of_four_decodes_to_the_same_symbols(tiny_codec: Codec) -> None:
 
 def test_hyper_latent_is_the_same_in_bands(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = made_picture(64, 700, 64)
-    _, whole = tiny_codec.pipeline.analyse(pixels, 12_800)
+    _, whole = tiny_codec.pipeline.analyse([pixels], [12_800])
     monkeypatch.setattr("gancodec.pipeline.photo.HYPER_BAND_ROWS", 2)
-    _, banded = tiny_codec.pipeline.analyse(pixels, 12_800)
+    _, banded = tiny_codec.pipeline.analyse([pixels], [12_800])
     assert (whole != banded).float().mean() < 0.005  # a rounding may turn, but no band may show
 
 
@@ -160,7 +160,7 @@ def test_default_type_of_the_caller_does_not_matter(kind: torch.dtype, tiny_code
     torch.set_default_dtype(kind)
     try:
         stream = stream_of(tiny_codec.compress(Image.fromarray(made_picture(65, 70, 80))))
-        tiny_codec.pipeline.decode([stream])
+        tiny_codec.pipeline.decode([stream]).whole()
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -170,9 +170,9 @@ def test_default_type_of_the_caller_does_not_matter(kind: torch.dtype, tiny_code
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_golden_file_decodes_to_the_same_symbols_on_cuda(path: Path) -> None:
     pipeline = Codec.load(GOLDEN / "tiny.safetensors", "cuda").pipeline
-    pipeline.decode([stream_of(path.read_bytes())])
+    pipeline.decode([stream_of(path.read_bytes())]).whole()
     with worst_precision(), torch.autocast("cuda", dtype=torch.bfloat16):
-        pipeline.decode([stream_of(path.read_bytes())])
+        pipeline.decode([stream_of(path.read_bytes())]).whole()
 
 
 @pytest.mark.parametrize("setting", ["as it is", "one thread", "without oneDNN", "autocast", "worst precision"])
@@ -245,12 +245,12 @@ def test_float_index_network_would_be_caught(photo_codec: Codec, monkeypatch: py
                 setattr(parent, name, FloatLayer(child))
     picture = Image.fromarray(made_picture(12, 256, 320))
     stream = stream_of(codec.compress(picture, quality=60))
-    codec.pipeline.decode([stream])  # under the settings it was written with, it opens
+    codec.pipeline.decode([stream]).whole()  # under the settings it was written with, it opens
     caught = []
     for name, setting in SETTINGS.items():
         try:
             with setting(prior):
-                codec.pipeline.decode([stream])
+                codec.pipeline.decode([stream]).whole()
         except (ChecksumError, CorruptError):
             caught.append(name)
     assert caught, "no setting moved a float index network: the golden tests would prove nothing"
@@ -259,7 +259,7 @@ def test_float_index_network_would_be_caught(photo_codec: Codec, monkeypatch: py
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_shipped_codec_decodes_to_the_same_symbols(setting: str, photo_codec: Codec, photo_stream: Stream) -> None:
     with SETTINGS[setting](photo_codec.pipeline.weights.prior):
-        photo_codec.pipeline.decode([photo_stream])
+        photo_codec.pipeline.decode([photo_stream]).whole()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ this package only.
 from gancodec.pipeline.extreme import ExtremePipeline
 from gancodec.pipeline.families import pipeline_for
 from gancodec.pipeline.photo import PhotoPipeline
-from gancodec.pipeline.stream import Coded, Pipeline, Stream
+from gancodec.pipeline.stream import Coded, Decoded, Pipeline, Stream, Symbols
 
-__all__ = ["Coded", "ExtremePipeline", "PhotoPipeline", "Pipeline", "Stream", "pipeline_for"]
+__all__ = [
+    "Coded", "Decoded", "ExtremePipeline", "PhotoPipeline", "Pipeline", "Stream", "Symbols", "pipeline_for",
+]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Final
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gancodec.entropy import SYMBOL_MAX, CodingTables, SymbolDecoder, SymbolEncoder
-from gancodec.errors import ConfigError, CorruptError
+from gancodec.errors import CorruptError, FormatError
 from gancodec.networks.blocks import anchor_weights
 from gancodec.networks.config import CONTEXT_STEPS, LATENT_STRIDE, PIXEL_ALIGN
 from gancodec.networks.exactness import exact_arithmetic
 from gancodec.networks.integer import FRACTION
 from gancodec.networks.prior import HYPER_STRIDE, PriorState, packed
 from gancodec.picture import bands
-from gancodec.pipeline.stream import Coded, Stream, check_symbols
-from gancodec.pipeline.tiling import TILE_PX, analyse_tiles, padded_side, synchronise, synthesise_tiles
+from gancodec.pipeline.stream import Coded, Decoded, Group, Stream, Symbols, check_symbols, nothing, same_size
+from gancodec.pipeline.tiling import TILE_PX, analyse_tiles, padded_side, synthesise_tiles
 from gancodec.timing import ENTROPY, NETWORK, Stopwatch
 from gancodec.weights import PhotoWeights, Synthesis
 
@@ -30,7 +30,7 @@ HYPER_BAND_ROWS = 16
 
 
 class PhotoPipeline:
-    """The networks of one codec on one device.  Not thread-safe: one call at a time."""
+    """The networks of one codec on one device.  Not thread-safe: one call at a time, but for ``code``."""
 
     has_quality: Final = True
 
@@ -40,6 +40,7 @@ class PhotoPipeline:
         self.hyper_coding = CodingTables(weights.hyper_tables)
         self.tile_px = TILE_PX
         self.clock = Stopwatch()
+        self.between: Callable[[], None] = nothing
         self._silent = torch.from_numpy(weights.latent_tables.silent_T).to(device)
         self._mixed: tuple[float, Synthesis] = (0.0, weights.fidelity)
 
@@ -48,34 +49,48 @@ class PhotoPipeline:
         """Whether ``synthesise`` can do anything but realism 0."""
         return self.weights.has_realism
 
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        """Pixels, both ways."""
+        return padded_side(width, PIXEL_ALIGN), padded_side(height, PIXEL_ALIGN)
+
     # Pixels to bytes
 
     def encode(self, rgb_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
         """uint8 [H, W, 3] -> payload; ``measure`` adds the ideal code length."""
+        (symbols,) = self.quantise([rgb_HWC], [quality_256])
+        return self.code(symbols, measure=measure)
+
+    def quantise(self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int]) -> list[Symbols]:
+        """Pictures of one padded size, uint8 [H, W, 3], each at its quality, to symbols.  Raises ConfigError for mixed
+        sizes."""
         with self.clock.part(NETWORK):
-            y, symbols_z = self.analyse(rgb_HWC, quality_256)
-            synchronise(self.device)
-        return self.encode_latent(y, symbols_z, quality_256, measure=measure)
+            y, symbols_z = self.analyse(pictures, qualities_256)
+            return self.quantise_latent(y, symbols_z, qualities_256)
 
     @torch.inference_mode()
-    def analyse(self, rgb_HWC: NDArray[np.uint8], quality_256: int) -> tuple[Tensor, Tensor]:
-        """uint8 [H, W, 3] -> y = g·y₀ [1, M, h, w] and the symbols of z, int16 [1, C, h/4, w/4]."""
+    def analyse(
+        self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """uint8 [H, W, 3] of one padded size -> y = g·y₀ [B, M, h, w] and the symbols of z, int16 [B, C, h/4, w/4]."""
         config = self.weights.config
-        anchors = self._anchors(quality_256)
-        rows, columns = (padded_side(side, PIXEL_ALIGN) // LATENT_STRIDE for side in rgb_HWC.shape[:2])
-        y_Mhw = torch.empty((1, config.latent_channels, rows, columns), dtype=torch.float32, device=self.device)
+        quality_256_B = torch.tensor(list(qualities_256), device=self.device)
+        anchors = anchor_weights(quality_256_B.float() / FRACTION, config.anchors)
+        width, height = same_size([self.padded_size(each.shape[1], each.shape[0]) for each in pictures])
+        shape = (len(pictures), config.latent_channels, height // LATENT_STRIDE, width // LATENT_STRIDE)
+        y_BMhw = torch.empty(shape, dtype=torch.float32, device=self.device)
         with exact_arithmetic():
             analyse_tiles(
-                rgb_HWC,
+                pictures,
                 lambda patches: self.weights.analysis.encoder(patches, anchors),
-                y_Mhw,
+                y_BMhw,
                 tile_px=self.tile_px,
                 halo_px=config.receptive_px,
+                between=self.between,
             )
-            z = self._hyper(y_Mhw, anchors)
-            gain = self.weights.prior.gain(self._quality(quality_256))
+            z = self._hyper(y_BMhw, anchors)
+            gain = self.weights.prior.gain(quality_256_B)
         symbols_z = (z - self.weights.prior.medians[:, None, None]).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
-        return y_Mhw.mul_(gain), symbols_z.to(torch.int16)
+        return y_BMhw.mul_(gain), symbols_z.to(torch.int16)
 
     def _hyper(self, y0_BMhw: Tensor, anchors: Tensor) -> Tensor:
         parts = []
@@ -86,38 +101,36 @@ class PhotoPipeline:
         return torch.cat(parts, 2)
 
     @torch.inference_mode()
-    def encode_latent(self, y_BMhw: Tensor, symbols_z: Tensor, quality_256: int, *, measure: bool = False) -> Coded:
-        """Round the latent step by step around its means and code it; ``measure`` adds the ideal code length."""
+    def quantise_latent(self, y_BMhw: Tensor, symbols_z: Tensor, qualities_256: Sequence[int]) -> list[Symbols]:
+        """Round the latents step by step around their means."""
         prior = self.weights.prior
-        encoder = SymbolEncoder()
-        bits = 0.0
-
-        def put(coding: CodingTables, tables: NDArray[np.uint8], symbols: NDArray[np.int16]) -> None:
-            nonlocal bits
-            with self.clock.part(ENTROPY):
-                encoder.put(coding, tables, symbols)
-            if measure:
-                bits += coding.tables.ideal_bits(tables, symbols)
-
-        put(self.hyper_coding, self._hyper_tables(symbols_z.shape), symbols_z.cpu().numpy().ravel())
-        hyper_bits = bits
-        with self.clock.part(NETWORK):
-            state = prior.begin(symbols_z, self._quality(quality_256))
+        hyper_tables = self._hyper_tables(symbols_z.shape)
+        groups = [[Group(self.hyper_coding, hyper_tables, z)] for z in symbols_z.flatten(1).cpu().numpy()]
+        state = prior.begin(symbols_z, torch.tensor(list(qualities_256), device=self.device))
         for step in range(CONTEXT_STEPS):
-            with self.clock.part(NETWORK):
-                tables = prior.tables(state, step)
-                mean = prior.mean(state, step)
-                symbols = self.round_step(y_BMhw, step, mean, tables)
-                prior.record(state, step, symbols, mean)
-                to_code = tables.cpu().numpy().ravel(), symbols.cpu().numpy().ravel()
-            put(self.latent_coding, *to_code)
+            self.between()
+            tables = prior.tables(state, step)
+            mean = prior.mean(state, step)
+            symbols = self.round_step(y_BMhw, step, mean, tables)
+            prior.record(state, step, symbols, mean)
+            coded = zip(groups, tables.flatten(1).cpu().numpy(), symbols.flatten(1).cpu().numpy(), strict=True)
+            for own, tables_N, symbols_N in coded:
+                own.append(Group(self.latent_coding, tables_N, symbols_N))
+        return [Symbols(tuple(own), _symbol_crc(state, number)) for number, own in enumerate(groups)]
+
+    def code(self, symbols: Symbols, *, measure: bool = False) -> Coded:
+        """Symbols -> payload, in any thread; ``measure`` adds the ideal code length."""
         with self.clock.part(ENTROPY):
+            encoder = SymbolEncoder()
+            for group in symbols.groups:
+                encoder.put(*group)
             payload = encoder.finish()
+        bits = [group.coding.tables.ideal_bits(group.tables_N, group.symbols_N) for group in symbols.groups * measure]
         return Coded(
             payload=payload,
-            symbol_crc=_symbol_crc(state, 0),
-            ideal_bits=bits if measure else None,
-            hyper_bits=hyper_bits if measure else None,
+            symbol_crc=symbols.crc,
+            ideal_bits=sum(bits) if measure else None,
+            hyper_bits=bits[0] if measure else None,
         )
 
     def round_step(self, y_BMhw: Tensor, step: int, mean_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
@@ -128,48 +141,57 @@ class PhotoPipeline:
     # Bytes to pixels
 
     @torch.inference_mode()
-    def decode(self, streams: Sequence[Stream]) -> PriorState:
-        """The latents of pictures of one padded size, together.
-
-        Raises CorruptError, ChecksumError when symbols are not those that were written, ConfigError for mixed sizes.
-        """
-        sizes = {_hyper_size(stream) for stream in streams}
-        if len(sizes) != 1:
-            raise ConfigError("pictures of different padded sizes cannot be decoded together", hint="group them first")
-        if any(stream.uniform_tables for stream in streams):
-            raise CorruptError("a file of this codec says that it uses uniform tables", hint="the file is damaged")
+    def decode(self, streams: Sequence[Stream]) -> Decoded:
+        """The latents of pictures of one padded size, together.  Raises ConfigError for mixed sizes."""
+        width, height = same_size([self.padded_size(stream.width, stream.height) for stream in streams])
+        shape = (1, self.weights.config.hyper_channels, height // PIXEL_ALIGN, width // PIXEL_ALIGN)
         prior = self.weights.prior
-        decoders = [SymbolDecoder(stream.payload) for stream in streams]
-        shape = (1, self.weights.config.hyper_channels, *sizes.pop())
-        symbols_z = self._take(decoders, self.hyper_coding, np.stack([self._hyper_tables(shape)] * len(streams)))
+        taking = _Taking(streams)
+        hyper_tables = np.stack([self._hyper_tables(shape)] * len(streams))
+        symbols_z = self._take(taking, self.hyper_coding, hyper_tables)
         with self.clock.part(NETWORK):
             quality_256_B = torch.tensor([stream.quality_256 for stream in streams], device=self.device)
             state = prior.begin(symbols_z.view(-1, *shape[1:]), quality_256_B)
         for step in range(CONTEXT_STEPS):
+            self.between()
             with self.clock.part(NETWORK):
                 tables = prior.tables(state, step)
                 to_take = tables.flatten(1).cpu().numpy()
-            symbols = self._take(decoders, self.latent_coding, to_take)
+            symbols = self._take(taking, self.latent_coding, to_take)
             with self.clock.part(NETWORK):
                 prior.record(state, step, symbols.view(tables.shape), prior.mean(state, step))
-        for number, (stream, decoder) in enumerate(zip(streams, decoders, strict=True)):
-            decoder.finish()
-            check_symbols(_symbol_crc(state, number), stream)
-        return state
+        return Decoded(state, taking.finish([_symbol_crc(state, number) for number in range(len(streams))]))
 
-    def _take(self, decoders: list[SymbolDecoder], coding: CodingTables, tables_BN: NDArray[np.uint8]) -> Tensor:
+    def _take(self, taking: _Taking, coding: CodingTables, tables_BN: NDArray[np.uint8]) -> Tensor:
         """One group from every stream: int16 [B, N] on the device."""
         with self.clock.part(ENTROPY):
-            taken = [decoder.take(coding, tables_N) for decoder, tables_N in zip(decoders, tables_BN, strict=True)]
-        return torch.from_numpy(np.stack(taken)).to(self.device)
+            taken = taking.take(coding, tables_BN)
+        return torch.from_numpy(taken).to(self.device)
 
     @torch.inference_mode()
-    def synthesise(self, state: PriorState, width: int, height: int, realism: float) -> NDArray[np.uint8]:
-        """ŷ of one picture -> uint8 [H, W, 3]."""
+    def synthesise(
+        self, state: PriorState, sizes: Sequence[tuple[int, int]], realisms: Sequence[float]
+    ) -> list[NDArray[np.uint8]]:
+        """ŷ -> uint8 [H, W, 3] of each picture; those of one realism together."""
+        pictures: list[NDArray[np.uint8]] = [np.empty((0, 0, 3), np.uint8)] * len(sizes)
+        for realism in dict.fromkeys(realisms):
+            chosen = [number for number, each in enumerate(realisms) if each == realism]
+            with self.clock.part(NETWORK):
+                made = self._synthesise(state, chosen, [sizes[number] for number in chosen], realism)
+            for number, picture in zip(chosen, made, strict=True):
+                pictures[number] = picture
+        return pictures
+
+    def _synthesise(
+        self, state: PriorState, chosen: list[int], sizes: Sequence[tuple[int, int]], realism: float
+    ) -> list[NDArray[np.uint8]]:
         synthesis = self.synthesis(realism)
-        anchors = state.anchor_weights_BA
-        with self.clock.part(NETWORK), exact_arithmetic():
-            gain = state.gain_BM11 * synthesis.gains(anchors)
+        whole = len(chosen) == len(state.known_BMhw)
+        known, anchors, gain = (
+            each if whole else each[chosen] for each in (state.known_BMhw, state.anchor_weights_BA, state.gain_BM11)
+        )
+        with exact_arithmetic():
+            gain = gain * synthesis.gains(anchors)
 
             def generate(known_BMhw: Tensor) -> Tensor:
                 y0 = (known_BMhw * gain).contiguous(memory_format=torch.channels_last)
@@ -177,12 +199,12 @@ class PhotoPipeline:
                 return patches
 
             return synthesise_tiles(
-                state.known_BMhw,
+                known,
                 generate,
-                width=width,
-                height=height,
+                sizes=sizes,
                 tile_px=self.tile_px,
                 halo_px=self.weights.config.receptive_px,
+                between=self.between,
             )
 
     def synthesis(self, realism: float) -> Synthesis:
@@ -197,16 +219,46 @@ class PhotoPipeline:
             self._mixed = (realism, mixed)
         return self._mixed[1]
 
-    def _quality(self, quality_256: int) -> Tensor:
-        return torch.tensor([quality_256], device=self.device)
-
-    def _anchors(self, quality_256: int) -> Tensor:
-        return anchor_weights(self._quality(quality_256).float() / FRACTION, self.weights.config.anchors)
-
     @staticmethod
     def _hyper_tables(shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """z has one table a channel, at every position; shape: (1, channels, rows, columns)."""
         return np.repeat(np.arange(shape[1], dtype=np.uint8), shape[2] * shape[3])
+
+
+class _Taking:
+    """Decoders of several streams side by side: one that fails goes on with zeros, the others do not notice."""
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self.streams = streams
+        self.decoders = [SymbolDecoder(stream.payload) for stream in streams]
+        self.errors: list[FormatError | None] = [
+            CorruptError("a file of this codec says that it uses uniform tables", hint="the file is damaged")
+            if stream.uniform_tables
+            else None
+            for stream in streams
+        ]
+
+    def take(self, coding: CodingTables, tables_BN: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """One group of each: [B, N]."""
+        taken = np.zeros(tables_BN.shape, np.int16)
+        for number, (decoder, tables_N) in enumerate(zip(self.decoders, tables_BN, strict=True)):
+            if self.errors[number] is None:
+                try:
+                    taken[number] = decoder.take(coding, tables_N)
+                except FormatError as exc:
+                    self.errors[number] = exc
+        return taken
+
+    def finish(self, crcs: Sequence[int]) -> tuple[FormatError | None, ...]:
+        """Check that nothing is left over, and the symbols' checksums."""
+        for number, (stream, decoder, crc) in enumerate(zip(self.streams, self.decoders, crcs, strict=True)):
+            if self.errors[number] is None:
+                try:
+                    decoder.finish()
+                    check_symbols(crc, stream)
+                except FormatError as exc:
+                    self.errors[number] = exc
+        return tuple(self.errors)
 
 
 def _symbol_crc(state: PriorState, number: int) -> int:
@@ -215,8 +267,3 @@ def _symbol_crc(state: PriorState, number: int) -> int:
     for plane in (state.symbols_z_BCuv[number], state.symbols_BMhw[number]):
         crc = zlib.crc32(np.ascontiguousarray(plane.cpu().numpy(), dtype="<i2").data, crc)
     return crc
-
-
-def _hyper_size(stream: Stream) -> tuple[int, int]:
-    """Rows and columns of the hyper-latent."""
-    return padded_side(stream.height, PIXEL_ALIGN) // PIXEL_ALIGN, padded_side(stream.width, PIXEL_ALIGN) // PIXEL_ALIGN

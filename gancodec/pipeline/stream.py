@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gancodec.errors import ChecksumError
+from gancodec.entropy import CodingTables
+from gancodec.errors import ChecksumError, ConfigError, FormatError
 from gancodec.timing import Stopwatch
 from gancodec.weights import Weights
+
+Pictures = list[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,13 +44,53 @@ class Stream:
     uniform_tables: bool = False
 
 
+class Group(NamedTuple):
+    """Symbols that are coded in a row, and how."""
+
+    coding: CodingTables
+    tables_N: NDArray[np.uint8]
+    symbols_N: NDArray[np.int16]
+
+
+class Symbols(NamedTuple):
+    """A picture after the networks and before the entropy coder."""
+
+    groups: tuple[Group, ...]
+    """In the order of the payload; the first one is the hyper-latent where there is one."""
+    crc: int
+    plane: NDArray[np.int16] | None = None
+    """All symbols as they lie in the latent, where other ways to code them are tried."""
+
+
+class Decoded(NamedTuple):
+    """The latents of several pictures."""
+
+    state: Any
+    """Only ``synthesise`` looks into it."""
+    errors: tuple[FormatError | None, ...]
+    """What is wrong with each stream; the state of such a picture means nothing."""
+
+    def whole(self) -> Any:
+        """The state, where nothing is wrong.  Raises the first error."""
+        for error in self.errors:
+            if error is not None:
+                raise error
+        return self.state
+
+
+def nothing() -> None:
+    """Does nothing."""
+
+
 class Pipeline(Protocol):
-    """The networks of one codec on one device.  Not thread-safe: one call at a time."""
+    """The networks of one codec on one device.  Not thread-safe: one call at a time, but for ``code``."""
 
     tile_px: int
     """Side of a tile's core, in pixels."""
     clock: Stopwatch
     """Seconds of network and entropy coding."""
+    between: Callable[[], None]
+    """Called between tiles, and between steps of the prior: what a large picture lets pass."""
 
     @property
     def weights(self) -> Weights:
@@ -61,17 +104,31 @@ class Pipeline(Protocol):
     def has_realism(self) -> bool:
         """Whether ``synthesise`` can do anything but realism 0."""
 
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        """Pixels, both ways: pictures of one padded size can be worked on together."""
+
+    def quantise(self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int]) -> list[Symbols]:
+        """Pictures of one padded size, uint8 [H, W, 3], through the networks together.  Raises ConfigError for mixed
+        sizes."""
+
+    def code(self, symbols: Symbols, *, measure: bool = False) -> Coded:
+        """Symbols -> payload, on the CPU and in any thread; ``measure`` adds the ideal code length."""
+
     def encode(self, rgb_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
-        """uint8 [H, W, 3] -> payload; ``measure`` adds the ideal code length."""
+        """``quantise`` and ``code`` of one picture."""
 
-    def decode(self, streams: Sequence[Stream]) -> Any:
-        """The latents of pictures of one padded size, together: a state that only ``synthesise`` looks into.
+    def decode(self, streams: Sequence[Stream]) -> Decoded:
+        """The latents of pictures of one padded size, together.  Raises ConfigError for mixed sizes."""
 
-        Raises CorruptError, ChecksumError when symbols are not those that were written, ConfigError for mixed sizes.
-        """
+    def synthesise(self, state: Any, sizes: Sequence[tuple[int, int]], realisms: Sequence[float]) -> Pictures:
+        """The state -> uint8 [H, W, 3] of each picture; sizes: widths and heights in pixels."""
 
-    def synthesise(self, state: Any, width: int, height: int, realism: float) -> NDArray[np.uint8]:
-        """The state of one picture -> uint8 [H, W, 3]."""
+
+def same_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The one padded size of all pictures.  Raises ConfigError for several, or none."""
+    if len(set(sizes)) != 1:
+        raise ConfigError("pictures of different padded sizes cannot go through together", hint="group them first")
+    return sizes[0]
 
 
 def check_symbols(seen_crc: int, stream: Stream) -> None:

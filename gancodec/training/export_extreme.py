@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancodec.entropy import FrequencyTables, table_count, table_numbers
+from gancodec.entropy import FrequencyTables, table_count
 from gancodec.networks.config import CENTRES
 from gancodec.networks.extreme import SYMBOL_MAX, ExtremeModel
 from gancodec.pipeline import ExtremePipeline
@@ -43,9 +43,10 @@ def count_symbols(pipeline: ExtremePipeline, pictures: Sequence[NDArray[np.uint8
     tables = table_count(pipeline.weights.config.symbol_channels)
     counts = np.zeros((tables, CENTRES), np.int64)
     for picture in pictures:
-        symbols_Chw = pipeline.quantise(picture)
-        entries = table_numbers(symbols_Chw).astype(np.int64) * CENTRES + (symbols_Chw + SYMBOL_MAX)
-        counts += np.bincount(entries.ravel(), minlength=tables * CENTRES).reshape(tables, CENTRES)
+        (symbols,) = pipeline.quantise([picture], [0])
+        for group in symbols.groups:
+            entries = group.tables_N.astype(np.int64) * CENTRES + (group.symbols_N + SYMBOL_MAX)
+            counts += np.bincount(entries, minlength=tables * CENTRES).reshape(tables, CENTRES)
     return counts
 
 

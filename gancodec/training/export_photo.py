@@ -132,7 +132,7 @@ def count_symbols(
     ]
     for picture, quality in zip(pictures, qualities, strict=True):
         quality_256 = round(quality * FRACTION)
-        y, symbols_z = pipeline.analyse(picture, quality_256)
+        y, symbols_z = pipeline.analyse([picture], [quality_256])
         hyper = np.repeat(np.arange(symbols_z.shape[1]), symbols_z[0, 0].numel())
         _count(counts[1], weights.hyper_tables, hyper, symbols_z.cpu().numpy().ravel())
         state = weights.prior.begin(symbols_z, torch.tensor([quality_256], device=pipeline.device))

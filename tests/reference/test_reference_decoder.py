@@ -101,7 +101,7 @@ def test_arbitrary_symbols_of_extreme_come_back(
     rng = np.random.default_rng(width)
     shape = (pipeline.weights.config.symbol_channels, -(-height // 16), -(-width // 16))
     symbols = (rng.normal(size=shape) * spread).round().clip(-2, 2).astype(np.int16)
-    coded = pipeline.encode_symbols(symbols)
+    coded = pipeline.code(pipeline.grouped(symbols))
     data = write_container(
         mode=ColourMode.RGB, width=width, height=height, model_id=reference.model_id, quality=0,
         uniform_tables=coded.uniform_tables, payload=coded.payload, symbol_crc=coded.symbol_crc,
@@ -158,7 +158,9 @@ def write(
     z = heavy_tailed(rng, (1, weights.config.hyper_channels, u, v), 4).round().clip(-32_767, 32_767).astype(np.int16)
     y = heavy_tailed(rng, (1, weights.config.latent_channels, 4 * u, 4 * v), 3).astype(np.float32)
     with torch.inference_mode():
-        coded = PhotoPipeline(weights, CPU).encode_latent(torch.from_numpy(y), torch.from_numpy(z), quality)
+        pipeline = PhotoPipeline(weights, CPU)
+        (symbols,) = pipeline.quantise_latent(torch.from_numpy(y), torch.from_numpy(z), [quality])
+        coded = pipeline.code(symbols)
     return write_container(
         mode=ColourMode.RGB, width=width, height=height, model_id=model_id, quality=quality / 256,
         uniform_tables=False, payload=coded.payload, symbol_crc=coded.symbol_crc,

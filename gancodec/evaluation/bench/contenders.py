@@ -10,19 +10,18 @@ import io
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from gancodec.container import read_container
 from gancodec.evaluation.bench.plan import PEER_QUALITY, PEERS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gancodec.pipeline import Stream
+    from gancodec.errors import FormatError
+    from gancodec.picture import Picture
 
 STRIDE = 64
 """Of the peers' hyper-latent: their input is padded to multiples of it."""
@@ -78,14 +77,8 @@ class Ours:
 
     def decode(self, files: Sequence[bytes]) -> list[Image.Image]:
         """The faithful pictures; realism costs the same."""
-        if len(files) == 1:
-            return [self.codec.decompress(files[0], realism=0)]
-        streams = [_stream(data) for data in files]
-        state = self.codec.pipeline.decode(streams)
-        return [
-            Image.fromarray(self.codec.pipeline.synthesise(_of_one(state, number), stream.width, stream.height, 0))
-            for number, stream in enumerate(streams)
-        ]
+        decoded = self.codec.decode([self.codec.open(data) for data in files])
+        return [_image(each) for each in decoded]
 
     def parts_taken(self) -> dict[str, float]:
         """Network and entropy coding."""
@@ -139,35 +132,12 @@ class Peer:
         return {}
 
 
-def _stream(data: bytes) -> Stream:
-    """What the decoder of symbols needs of a file."""
-    from gancodec.pipeline import Stream
+def _image(decoded: Picture | FormatError) -> Image.Image:
+    from gancodec.picture import Picture, to_pillow
 
-    container = read_container(data)
-    header = container.header
-    return Stream(
-        payload=container.payload,
-        width=header.width,
-        height=header.height,
-        quality_256=header.quality_256,
-        symbol_crc=header.symbol_crc,
-        uniform_tables=header.uniform_tables,
-    )
-
-
-def _of_one(state: Any, number: int) -> Any:
-    """What ``synthesise`` needs for one picture of those that were decoded together."""
-    from gancodec.networks.prior import PriorState
-
-    one = slice(number, number + 1)
-    if not isinstance(state, PriorState):
-        return state[one]
-    return replace(
-        state,
-        known_BMhw=state.known_BMhw[one],
-        anchor_weights_BA=state.anchor_weights_BA[one],
-        gain_BM11=state.gain_BM11[one],
-    )
+    if not isinstance(decoded, Picture):
+        raise decoded
+    return to_pillow(decoded)
 
 
 def _zoo() -> dict[str, Any]:
