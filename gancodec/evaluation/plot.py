@@ -77,7 +77,7 @@ def _draw_panel(axes: Axes, result: SweepResult, metric: Metric) -> None:
     for style, curve in zip(_DASHES, references, strict=False):
         rates, qualities = _finite_points(curve, quality_of)
         axes.plot(rates, qualities, linestyle=style, color="0.3", linewidth=1.3, zorder=2, label=curve.codec)
-    low, high = _window(result)
+    low, high = rate_window(result)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
@@ -117,7 +117,7 @@ def drawn_references(result: SweepResult, metric: Metric) -> list[Curve]:
     return [curve for name in names for curve in result.references if curve.codec.startswith(name)]
 
 
-def _window(result: SweepResult) -> tuple[float, float]:
+def rate_window(result: SweepResult) -> tuple[float, float]:
     """Ends of the rate axis, in bits per pixel: the first curve and every codec of one point are inside."""
     first = result.curves[0]
     shown = [curve for curve in result.curves if len(curve.points) == 1 or curve is first or len(first.points) == 1]

@@ -24,6 +24,8 @@ LOSSLESS: Final = "image/webp"
 LOW_BPP: Final = 0.25
 """Where differences are seen: the first codec's quality that comes nearest is shown."""
 QUALITY_STEPS: Final = 101
+SHOWN_SIDE_PX: Final = 1280
+"""Of larger pictures the middle is coded and shown, as a picture of its own: a page stays small enough to open."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +65,7 @@ def make_strips(
     target_bpp: float = LOW_BPP,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Strip]:
-    """Strips of ``count`` of the measured pictures, spread evenly over them.
+    """Strips of ``count`` of the measured pictures, spread evenly over them; of large ones, their middle.
 
     The first coder's quality is the one of its curve that is nearest to ``target_bpp``; each other one gets the highest
     quality whose file is not larger, or its lowest.
@@ -75,9 +77,16 @@ def make_strips(
     quality = min(result.curves[0].points, key=lambda point: abs(point.bpp - target_bpp)).quality
     strips = []
     for number, path in enumerate(paths, start=1):
-        strips.append(make_strip(load_rgb(path), path.name, coders, quality, result))
+        strips.append(make_strip(middle(load_rgb(path)), path.name, coders, quality, result))
         progress(f"report: picture {number} of {len(paths)}")
     return strips
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """The picture, or of a larger one the part around its middle."""
+    width, height = min(picture.width, SHOWN_SIDE_PX), min(picture.height, SHOWN_SIDE_PX)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
 
 
 def make_strip(

@@ -183,7 +183,7 @@ def test_arbitrary_symbols_come_back(codec: tuple[PhotoWeights, Weights], seed: 
         quality_256=quality,
         symbol_crc=header.symbol_crc,
     )
-    state = PhotoPipeline(weights, CPU).decode([stream])
+    state = PhotoPipeline(weights, CPU).decode([stream]).whole()
     np.testing.assert_array_equal(seen.z_Cuv, state.symbols_z_BCuv[0].numpy())
     np.testing.assert_array_equal(seen.y_Mhw, state.symbols_BMhw[0].numpy())
 
