@@ -76,7 +76,7 @@ class Codec:
         self.entry = entry
         self.device = str(device)
         self.pipeline: Pipeline = pipeline_for(load_weights(entry, device), device)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what passes between tiles comes from the same thread
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str] = DEFAULT_CODEC, device: str = "auto") -> Codec:

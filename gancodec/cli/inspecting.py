@@ -10,7 +10,7 @@ from gancodec.cli.failures import Failure, exit_code
 from gancodec.cli.inputs import GNC_SUFFIXES, Source, expand, read
 from gancodec.cli.loading import Decoders
 from gancodec.container import read_container
-from gancodec.container.chunks import read_chunks
+from gancodec.description import describe
 from gancodec.errors import ModelError
 from gancodec.registry import ModelEntry, known_models
 
@@ -21,10 +21,10 @@ def info(arguments: Sequence[str], *, as_json: bool) -> int:
     """Describe files from their header and chunks; checks everything but the symbols."""
     known = _models_by_id()
 
-    def describe(source: Source) -> Row:
-        return {"input": source.name, **_facts(read(source), known)}
+    def facts(source: Source) -> Row:
+        return {"input": source.name, **describe(read(source), known)}
 
-    return _each(arguments, describe, as_json=as_json, text=_info_text)
+    return _each(arguments, facts, as_json=as_json, text=_info_text)
 
 
 def verify(arguments: Sequence[str], *, decoders: Decoders, as_json: bool) -> int:
@@ -82,30 +82,6 @@ def _each(
             for line in text(row).splitlines():
                 report.data(line)
     return exit_code(failures, inputs=len(sources), kept_going=True)
-
-
-def _facts(data: bytes, known: dict[bytes, ModelEntry]) -> Row:
-    container = read_container(data)
-    header = container.header
-    model = known.get(header.model_id)
-    # Sizes as they are in the file; the container gives metadata inflated.
-    chunks = read_chunks(memoryview(data), header.payload_offset + header.payload_size)
-    return {
-        "width": header.width,
-        "height": header.height,
-        "mode": header.mode.name,
-        "quality": header.quality if model is None or model.has_quality else None,
-        "bytes": len(data),
-        "bpp": 8 * len(data) / (header.width * header.height),
-        "model_id": header.model_id.hex(),
-        "model": None if model is None else model.name,
-        "codec": None if model is None else model.codec,
-        "uniform_tables": header.uniform_tables,
-        "format": "{}.{}".format(*header.version),
-        "payload_bytes": header.payload_size,
-        "chunks": [{"type": chunk.type.decode("ascii").strip(), "bytes": len(chunk.data)} for chunk, _ in chunks],
-        "damaged": list(container.damaged),
-    }
 
 
 def _info_text(row: Row) -> str:

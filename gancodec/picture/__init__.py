@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gancodec.picture.alpha import decode_alpha, encode_alpha
 from gancodec.picture.depth import Converted16BitWarning
-from gancodec.picture.files import read_picture
+from gancodec.picture.files import read_picture, read_size
 from gancodec.picture.modes import from_pillow, to_pillow
 from gancodec.picture.orientation import upright
 from gancodec.picture.picture import Metadata, Picture
@@ -28,6 +28,7 @@ __all__ = [
     "encode_alpha",
     "from_pillow",
     "read_picture",
+    "read_size",
     "tiles",
     "to_pillow",
     "upright",

@@ -40,6 +40,18 @@ def read_picture(
             return convert_image(image, data, name=name, convert_16_bit=convert_16_bit, max_side=max_side)
 
 
+def read_size(data: bytes, *, name: str = "input", formats: Sequence[str] | None = None) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone: what decoding would cost.  Arguments as in ``read_picture``.
+
+    Raises PictureError, ConfigError.
+    """
+    allowed = _known_formats(formats)
+    if not data:
+        raise PictureError(f"{name}: is empty", hint="give the bytes of a picture file")
+    with pixel_limit(MAX_SIDE_PX**2), pillow_errors(name), Image.open(io.BytesIO(data), formats=allowed) as image:
+        return image.size
+
+
 def _known_formats(formats: Sequence[str] | None) -> tuple[str, ...] | None:
     if formats is None:
         return None

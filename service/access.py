@@ -1,0 +1,114 @@
+"""Around every request: an id, security headers, problems in place of tracebacks, one line of log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gancodec.errors import GancodecError
+from service.problems import BadParameter, Problem, from_gancodec, response
+
+log = logging.getLogger("gancodec.service.access")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CONTENT_SECURITY = (
+    "default-src 'none'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": CONTENT_SECURITY,
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class AccessLog:
+    """Outermost of all.  Neither bodies nor keys are written, and of the query only its names."""
+
+    def __init__(self, app: ASGIApp, owner: FastAPI) -> None:
+        self.app, self.owner = app, owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, seen = time.perf_counter(), {"status": 0, "bytes": 0}
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen["status"] = message["status"]
+                present = {name.lower() for name, _ in message["headers"]}
+                for name, value in (SECURITY_HEADERS | {"X-Request-Id": request_id}).items():
+                    if name.lower().encode() not in present:
+                        message["headers"].append((name.encode(), value.encode()))
+            elif message["type"] == "http.response.body":
+                seen["bytes"] += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        finally:
+            self._note(scope, request_id, time.perf_counter() - started, seen)
+
+    def _note(self, scope: Scope, request_id: str, seconds: float, seen: dict[str, int]) -> None:
+        route = scope.get("route")
+        path = getattr(route, "path", "other")
+        measures = self.owner.state.measures
+        measures.requests.labels(path, str(seen["status"])).inc()
+        measures.request_seconds.labels(path).observe(seconds)
+        row: dict[str, Any] = {
+            "request_id": request_id,
+            "method": scope["method"],
+            "path": path,
+            "status": seen["status"],
+            "ms": round(1000 * seconds, 1),
+            "bytes_out": seen["bytes"],
+        }
+        log.info(json.dumps(row))
+
+
+def install(app: FastAPI) -> None:
+    """Add the middleware, and turn every error into a problem."""
+    app.add_middleware(AccessLog, owner=app)
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, exc: Problem) -> Response:
+        return response(exc, request.state.request_id)
+
+    @app.exception_handler(GancodecError)
+    async def package_error(request: Request, exc: GancodecError) -> Response:
+        return response(from_gancodec(exc), request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, exc: RequestValidationError) -> Response:
+        first = exc.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        return response(BadParameter(f"{place}: {first['msg']}"), request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, exc: HTTPException) -> Response:
+        found = Problem(str(exc.detail), headers=dict(exc.headers or {}))
+        found.status, found.code, found.title = exc.status_code, "http", str(exc.detail)  # type: ignore[misc]
+        return response(found, request.state.request_id)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, exc: Exception) -> Response:
+        request_id = getattr(request.state, "request_id", "")
+        logging.getLogger("gancodec.service").error("request %s failed", request_id, exc_info=exc)
+        return response(Problem("something unexpected happened", hint="the log knows the request_id"), request_id)

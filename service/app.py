@@ -1,0 +1,101 @@
+"""The application: ``uvicorn service.app:app``.  Settings come from the environment (settings.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import FileResponse
+
+import gancodec
+from service import access, openapi, routes
+from service.admission import Doorkeeper, PixelBudget
+from service.engine import Engine
+from service.measures import Measures
+from service.settings import Settings
+from service.work import Work
+
+PAGE = Path(__file__).parent / "page"
+log = logging.getLogger("gancodec.service")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An application of its own, with its own codecs; they are loaded when it starts."""
+    settings = settings or Settings()
+    measures = Measures()
+    engine = Engine(settings, measures)
+    budget = PixelBudget(settings.queue_pixels)
+    measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=_gpu_bytes)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # In the background: /livez answers while weights are loaded.
+        starting = asyncio.create_task(asyncio.to_thread(_start, engine))
+        yield
+        engine.ready = False
+        await starting
+        await asyncio.to_thread(engine.stop)
+
+    app = FastAPI(
+        title="gancodec",
+        version=gancodec.__version__,
+        summary="Learned image compression: pictures to small .gnc files and back.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings, app.state.engine, app.state.measures = settings, engine, measures
+    app.state.work = Work(settings, engine, budget, measures)
+    app.state.threads = CapacityLimiter(settings.threads)
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    app.state.doorkeeper = Doorkeeper(keys, open_access=settings.open_access)
+    app.include_router(routes.router)
+    openapi.install(app)
+    access.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "accept"],
+            expose_headers=list(openapi.FACTS),
+        )
+    if settings.page and PAGE.is_dir():
+        app.mount("/page", StaticFiles(directory=PAGE), name="page")
+
+        @app.get("/", include_in_schema=False)
+        async def page() -> FileResponse:
+            return FileResponse(PAGE / "index.html")
+
+    return app
+
+
+def _start(engine: Engine) -> None:
+    """A service whose weights are bad stays alive and unready: its log and /readyz say why."""
+    try:
+        engine.start()
+        log.info("ready: %s", ", ".join(engine.codecs))
+    except Exception as exc:
+        engine.failure = f"{type(exc).__name__}: {exc}"
+        log.exception("the codecs could not be started")
+
+
+def _gpu_bytes() -> int:
+    return torch.cuda.memory_reserved() if torch.cuda.is_available() else 0
+
+
+def __getattr__(name: str) -> Any:
+    """``app`` is made when it is asked for, so that tests may import this module without an environment."""
+    if name == "app":
+        globals()["app"] = create_app()
+        return globals()["app"]
+    raise AttributeError(name)

@@ -1,0 +1,178 @@
+"""Work for one device: jobs of one kind and shape go through together, large ones let small ones pass.
+
+Plain threads and queues; knows neither HTTP nor networks.  Every future is answered exactly once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+Run = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
+"""Key and items of a batch -> for each item a result, or an exception, in the same order."""
+
+
+class DeadlineError(Exception):
+    """The job's time was over before its turn came."""
+
+
+class ClosedError(Exception):
+    """The batcher takes no more jobs."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One picture's way through a network."""
+
+    key: Hashable
+    """Jobs of one key may go through together."""
+    item: Any
+    pixels: int
+    """What it costs."""
+    deadline: float
+    """By time.monotonic()."""
+    arrived: float = field(default_factory=time.monotonic)
+    future: Future[Any] = field(default_factory=Future)
+    batch: int = 0
+    """How many went through together with it, itself included; known once it is done."""
+    waited_s: float = 0.0
+    ran_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """When a batch is full."""
+
+    pictures: int
+    pixels: int
+    """A single job may have more."""
+    delay_s: float
+    """How long the first job of a batch waits for others."""
+    small_pixels: int
+    """Jobs up to this size may pass larger ones that are under way."""
+
+
+class Batcher:
+    """One thread that runs batches, the oldest job's first.
+
+    ``run`` may call ``let_small_pass`` while it works on something large.
+    """
+
+    def __init__(self, run: Run, limits: Limits, *, observe: Callable[[Sequence[Job]], None] | None = None) -> None:
+        self._run, self._limits, self._observe = run, limits, observe
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._passing = False
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs whose turn has not come."""
+        with self._changed:
+            return len(self._jobs)
+
+    def submit(self, job: Job) -> Future[Any]:
+        """Queue a job; its future may be cancelled until its turn has come.  Raises ClosedError after ``close``."""
+        with self._changed:
+            if self._closing:
+                raise ClosedError
+            self._jobs.append(job)
+            self._changed.notify()
+        return job.future
+
+    def close(self) -> None:
+        """Take no more jobs, do those that are there, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def let_small_pass(self) -> None:
+        """Run one batch of small jobs, if there is one; called by ``run``, from the batcher's own thread."""
+        if self._passing or threading.current_thread() is not self._thread:
+            return
+        with self._changed:
+            first = next((job for job in self._jobs if job.pixels <= self._limits.small_pixels), None)
+            jobs = [] if first is None else self._take(first)
+        if jobs:
+            self._passing = True
+            try:
+                self._do(jobs)
+            finally:
+                self._passing = False
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs and not self._closing:
+                    self._changed.wait()
+                if not self._jobs:
+                    return
+                self._gather()
+                jobs = self._take(self._jobs[0]) if self._jobs else []
+            if jobs:
+                self._do(jobs)
+
+    def _gather(self) -> None:
+        """Wait until the oldest job's batch is full, or it has waited long enough."""
+        while self._jobs and not self._closing:
+            first = self._jobs[0]
+            left = first.arrived + self._limits.delay_s - time.monotonic()
+            if left <= 0 or len(self._alike(first)) >= self._limits.pictures:
+                return
+            self._changed.wait(left)
+
+    def _alike(self, first: Job) -> list[Job]:
+        """The jobs that would go through with ``first``, in their order."""
+        chosen, pixels = [first], first.pixels
+        for job in self._jobs:
+            if job is first or job.key != first.key:
+                continue
+            if len(chosen) >= self._limits.pictures or pixels + job.pixels > self._limits.pixels:
+                break
+            chosen.append(job)
+            pixels += job.pixels
+        return chosen
+
+    def _take(self, first: Job) -> list[Job]:
+        """Remove a batch from the queue; those that were cancelled or are too late are answered here."""
+        chosen = self._alike(first)
+        for job in chosen:
+            self._jobs.remove(job)
+        now = time.monotonic()
+        taken = []
+        for job in chosen:
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            if now > job.deadline:
+                job.future.set_exception(DeadlineError())
+                continue
+            job.waited_s = now - job.arrived
+            taken.append(job)
+        return taken
+
+    def _do(self, jobs: list[Job]) -> None:
+        started = time.monotonic()
+        results: Sequence[Any]
+        try:
+            results = self._run(jobs[0].key, [job.item for job in jobs])
+            if len(results) != len(jobs):
+                raise RuntimeError(f"{len(results)} results for {len(jobs)} jobs")
+        except Exception as exc:
+            results = [exc] * len(jobs)
+        for job in jobs:
+            job.batch, job.ran_s = len(jobs), time.monotonic() - started
+        if self._observe is not None:
+            self._observe(jobs)
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Exception):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)

@@ -1,0 +1,201 @@
+"""The codecs on their device: each request's thread sees a ``Codec``, whose networks run in the batcher."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from gancodec.codec import Codec, Opened
+from gancodec.errors import FormatError, MissingModelError
+from gancodec.picture import Metadata, Picture
+from gancodec.pipeline import Symbols
+from gancodec.registry import shipped_models
+from service.batcher import Batcher, Job, Limits
+from service.measures import Measures
+from service.problems import BadParameter, NotReady, OutOfMemory
+from service.settings import Settings
+
+QUANTISE, DECODE = "quantise", "decode"
+LEAST_TILE_PX = 256
+CANARY_SIDE_PX = 64
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """What is known of one request while it is in work."""
+
+    deadline: float
+    jobs: list[Job] = field(default_factory=list)
+    gone: bool = False
+
+    def drop(self) -> None:
+        """Nobody waits for the answer any more: nothing of it shall cost the device time."""
+        self.gone = True
+        for job in list(self.jobs):
+            job.future.cancel()
+
+    @property
+    def queue_ms(self) -> float:
+        """Time in the queue, of all its jobs."""
+        return 1000 * sum(job.waited_s for job in self.jobs)
+
+    @property
+    def compute_ms(self) -> float:
+        """Time in the networks, of all its jobs and those that went with them."""
+        return 1000 * sum(job.ran_s for job in self.jobs)
+
+
+class Engine:
+    """Loads codecs, answers for their health, and runs batches."""
+
+    def __init__(self, settings: Settings, measures: Measures) -> None:
+        self._settings, self._measures = settings, measures
+        self.codecs: dict[str, Codec] = {}
+        self.ready = False
+        self.failure = ""
+        """Why it never became ready."""
+        self._batcher: Batcher | None = None
+
+    def start(self) -> None:
+        """Load the codecs, and prove that each one brings a picture back.  Raises ModelError, ConfigError."""
+        names = self._settings.codecs or [entry.name for entry in shipped_models()]
+        if not names:
+            raise MissingModelError("there are no codecs to serve", hint="set GANCODEC_SERVICE_CODECS")
+        for name in names:
+            codec = Codec.load(name, self._settings.device)
+            self.codecs[codec.entry.name] = codec
+        limits = Limits(
+            pictures=self._settings.batch_pictures,
+            pixels=self._settings.batch_pixels,
+            delay_s=self._settings.batch_delay_ms / 1000,
+            small_pixels=self._settings.small_pixels,
+        )
+        self._batcher = Batcher(self._run, limits, observe=self._measures.batch)
+        for codec in self.codecs.values():
+            codec.pipeline.between = self._batcher.let_small_pass
+        self._canary()
+        self.ready = True
+
+    def stop(self) -> None:
+        """Not ready from now on; what is in work is finished."""
+        self.ready = False
+        if self._batcher is not None:
+            self._batcher.close()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return 0 if self._batcher is None else self._batcher.waiting
+
+    def codec(self, name: str | None) -> Codec:
+        """By name, or the first one.  Raises BadParameter, NotReady."""
+        if not self.ready:
+            raise NotReady("weights are being loaded, or the service is closing", hint="ask /readyz")
+        if name is None:
+            return next(iter(self.codecs.values()))
+        if name not in self.codecs:
+            raise BadParameter(f"no codec is called {name!r}", hint=f"known are {', '.join(self.codecs)}")
+        return self.codecs[name]
+
+    def codec_of(self, model_id: bytes) -> Codec:
+        """The one that a file needs.  Raises MissingModelError."""
+        self.codec(None)
+        for codec in self.codecs.values():
+            if codec.entry.model_id == model_id:
+                return codec
+        raise MissingModelError(f"the file needs the model {model_id.hex()}", hint="see /v1/codecs for those here")
+
+    def for_request(self, codec: Codec, ticket: Ticket) -> BatchedCodec:
+        """The codec as one request's thread uses it."""
+        return BatchedCodec(codec, self, ticket)
+
+    def work(self, ticket: Ticket, key: Hashable, item: Any, pixels: int) -> Any:
+        """Put one picture into the queue and wait for what becomes of it."""
+        assert self._batcher is not None
+        job = Job(key, item, pixels, ticket.deadline)
+        ticket.jobs.append(job)
+        self._batcher.submit(job)
+        if ticket.gone:  # meanwhile
+            job.future.cancel()
+        return job.future.result()
+
+    def _run(self, key: Hashable, items: Sequence[Any]) -> Sequence[Any]:
+        """A batch on the device; without memory for all, in halves, and for one, in smaller tiles."""
+        assert isinstance(key, tuple)
+        kind, name, _ = key
+        codec = self.codecs[name]
+        codec.pipeline.clock.take()
+        try:
+            return self._on_device(kind, codec, items)
+        except (torch.OutOfMemoryError, MemoryError):
+            self._measures.out_of_memory.inc()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(items) > 1:
+            middle = len(items) // 2
+            return [*self._run(key, items[:middle]), *self._run(key, items[middle:])]
+        tile_px = codec.pipeline.tile_px
+        if tile_px <= LEAST_TILE_PX:
+            return [OutOfMemory("even in small tiles", hint="send a smaller picture, or try again later")]
+        codec.pipeline.tile_px = tile_px // 2
+        try:
+            return self._run(key, items)
+        finally:
+            codec.pipeline.tile_px = tile_px
+
+    def _on_device(self, kind: str, codec: Codec, items: Sequence[Any]) -> Sequence[Any]:
+        made: Sequence[Any]
+        if kind == QUANTISE:
+            pictures, qualities = zip(*items, strict=True)
+            made = codec.quantise(pictures, qualities)
+        else:
+            made = codec.decode(items)
+        self._measures.parts(codec.pipeline.clock.take())
+        return made
+
+    def _canary(self) -> None:
+        """A small picture there and back, through the very way of the requests.  Raises whatever is wrong."""
+        rows, columns = np.mgrid[:CANARY_SIDE_PX, :CANARY_SIDE_PX]
+        colour_HWC = np.stack([2 * rows, 2 * columns, rows + columns], 2).astype(np.uint8)
+        for codec in self.codecs.values():
+            ticket = Ticket(time.monotonic() + self._settings.deadline_s)
+            own = self.for_request(codec, ticket)
+            picture = Picture(colour_HWC=colour_HWC, alpha_HW=None, metadata=Metadata())
+            back = own.decompress_picture(own.compress(picture)).colour_HWC
+            error = np.abs(back.astype(int) - colour_HWC).mean()
+            if back.shape != colour_HWC.shape or error > 40:
+                raise RuntimeError(f"{codec.entry.name} does not bring a picture back: mean difference {error:.0f}")
+
+
+class BatchedCodec(Codec):
+    """A codec in the eyes of one request: networks run in the batcher, all else in the caller's thread."""
+
+    def __init__(self, codec: Codec, engine: Engine, ticket: Ticket) -> None:
+        self.entry, self.device, self.pipeline = codec.entry, codec.device, codec.pipeline
+        self._engine, self._ticket = engine, ticket
+
+    def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[Symbols]:
+        """Each picture a job of its own; waits for all."""
+        return [
+            self._work(QUANTISE, (picture, quality), picture.width, picture.height)
+            for picture, quality in zip(pictures, qualities_256, strict=True)
+        ]
+
+    def decode(self, opened: Sequence[Opened]) -> list[Picture | FormatError]:
+        """Each file a job of its own; waits for all."""
+        found: list[Picture | FormatError] = []
+        for each in opened:
+            try:
+                found.append(self._work(DECODE, each, each.header.width, each.header.height))
+            except FormatError as exc:
+                found.append(exc)
+        return found
+
+    def _work(self, kind: str, item: Any, width: int, height: int) -> Any:
+        padded = self.padded_size(width, height)
+        return self._engine.work(self._ticket, (kind, self.entry.name, padded), item, padded[0] * padded[1])

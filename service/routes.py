@@ -1,0 +1,191 @@
+"""The paths of the service; what they do is in work.py."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import Annotated, Any, TypeVar
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from service.batcher import ClosedError, DeadlineError
+from service.bodies import read_body
+from service.engine import Engine, Ticket
+from service.problems import BadParameter, DeadlinePassed, NotReady
+from service.work import Answer, Work, check_rate
+
+router = APIRouter()
+T = TypeVar("T")
+GONE_POLL_S = 0.2
+
+
+class Other(enum.StrEnum):
+    """Codecs to compare with."""
+
+    JPEG = "jpeg"
+    WEBP = "webp"
+    AVIF = "avif"
+
+
+def guarded(request: Request) -> None:
+    """Only those who may."""
+    client = request.client.host if request.client else None
+    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    request.app.state.doorkeeper.check(request.headers.get("authorization"), client, forwarded=forwarded)
+
+
+Guarded = [Depends(guarded)]
+Quality = Annotated[float | None, Query(ge=0, le=100, description="0 to 100; 60 if nothing is asked for.")]
+TargetBpp = Annotated[float | None, Query(gt=0, le=128, description="Bits per pixel of the whole file, at most.")]
+TargetSize = Annotated[int | None, Query(gt=0, le=1 << 31, description="Bytes of the whole file, at most.")]
+CodecName = Annotated[str | None, Query(max_length=100, description="One of /v1/codecs; the first one if not given.")]
+Realism = Annotated[float, Query(ge=0, le=1, description="0 (faithful) to 1 (generated detail).")]
+Accept = Annotated[str | None, Header(description="image/png, image/webp, image/avif or image/jpeg.")]
+
+
+@router.post("/v1/compress", dependencies=Guarded)
+async def compress(
+    request: Request,
+    quality: Quality = None,
+    target_bpp: TargetBpp = None,
+    target_size: TargetSize = None,
+    codec: CodecName = None,
+) -> Response:
+    """A picture, as the body or as the first file of a form, to a .gnc file."""
+    only_known(request, "quality", "target_bpp", "target_size", "codec")
+    rate = check_rate(quality, target_bpp, target_size)
+    work: Work = request.app.state.work
+    request.app.state.engine.codec(codec)  # before the body is taken
+    data = await body_of(request)
+    return await answer(request, lambda ticket: work.compress(data, rate, codec, ticket))
+
+
+@router.post("/v1/decompress", dependencies=Guarded)
+async def decompress(request: Request, realism: Realism = 0.0, accept: Accept = None) -> Response:
+    """A .gnc file to a picture of the format that is accepted; PNG where all are."""
+    only_known(request, "realism")
+    work: Work = request.app.state.work
+    request.app.state.engine.codec(None)
+    data = await body_of(request)
+    return await answer(request, lambda ticket: work.decompress(data, realism, accept, ticket))
+
+
+@router.post("/v1/others/{name}", dependencies=Guarded)
+async def others(
+    request: Request,
+    name: Other,
+    target_size: Annotated[int, Query(gt=0, le=1 << 31, description="Bytes of the file, at most.")],
+) -> Response:
+    """A picture as another codec's file of at most so many bytes, to compare with; else its smallest file."""
+    only_known(request, "target_size")
+    work: Work = request.app.state.work
+    data = await body_of(request)
+    return await answer(request, lambda ticket: work.other(data, name.value, target_size))
+
+
+@router.post("/v1/info", dependencies=Guarded)
+async def info(request: Request) -> dict[str, Any]:
+    """What is in a .gnc file; no network is asked."""
+    only_known(request)
+    data = await body_of(request)
+    work: Work = request.app.state.work
+    facts: dict[str, Any] = await anyio.to_thread.run_sync(work.info, data, limiter=request.app.state.threads)
+    return facts
+
+
+@router.get("/v1/codecs", dependencies=Guarded)
+async def codecs(request: Request) -> dict[str, Any]:
+    """The codecs that are served; the first one is used where none is named."""
+    engine: Engine = request.app.state.engine
+    return {
+        "codecs": [
+            {
+                "name": codec.entry.name,
+                "codec": codec.entry.codec,
+                "model_id": codec.entry.model_id.hex(),
+                "licence": codec.entry.licence,
+                "has_quality": codec.pipeline.has_quality,
+                "has_realism": codec.pipeline.has_realism,
+                "device": codec.device,
+            }
+            for codec in engine.codecs.values()
+        ]
+    }
+
+
+@router.get("/livez", include_in_schema=False)
+async def livez() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", include_in_schema=False)
+async def readyz(request: Request) -> JSONResponse:
+    """Whether pictures are taken: weights are loaded, and one has been there and back."""
+    engine: Engine = request.app.state.engine
+    if engine.ready:
+        return JSONResponse({"status": "ready"})
+    raise NotReady(engine.failure or "weights are being loaded, or the service is closing")
+
+
+@router.get("/metrics", include_in_schema=False, dependencies=Guarded)
+async def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    return Response(request.app.state.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def only_known(request: Request, *names: str) -> None:
+    """Raise BadParameter for query parameters that mean nothing here, or stand there twice."""
+    for name in request.query_params:
+        if name not in names:
+            raise BadParameter(f"{name!r} is no parameter here", hint=f"known are {', '.join(names) or 'none'}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise BadParameter(f"{name!r} is given twice")
+
+
+async def body_of(request: Request) -> bytes:
+    settings = request.app.state.settings
+    data = await read_body(request, limit=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+    request.app.state.measures.bytes.labels("in").inc(len(data))
+    return data
+
+
+async def answer(request: Request, do: Callable[[Ticket], Answer]) -> Response:
+    """Run in a thread until it is done, the deadline has passed or the client has gone."""
+    deadline_s: float = request.app.state.settings.deadline_s
+    ticket = Ticket(time.monotonic() + deadline_s)
+    task = asyncio.ensure_future(
+        anyio.to_thread.run_sync(_unpacked, do, ticket, limiter=request.app.state.threads, abandon_on_cancel=True)
+    )
+    try:
+        while not task.done():
+            left = ticket.deadline - time.monotonic()
+            if left <= 0:
+                raise DeadlinePassed(f"no answer within {deadline_s:g} seconds", hint="try again, or a smaller picture")
+            await asyncio.wait({task}, timeout=min(GONE_POLL_S, left))
+            if not task.done() and await request.is_disconnected():
+                return Response(status_code=499)  # nobody reads it; the log does
+        made: Answer = task.result()
+    finally:
+        if not task.done():
+            ticket.drop()
+            task.cancel()
+    request.app.state.measures.bytes.labels("out").inc(len(made.body))
+    return Response(made.body, media_type=made.media_type, headers=dict(made.headers))
+
+
+def _unpacked(do: Callable[[Ticket], T], ticket: Ticket) -> T:
+    """What the batcher says, in the service's own words."""
+    if ticket.gone:
+        raise NotReady("the request was given up")
+    try:
+        return do(ticket)
+    except DeadlineError as exc:
+        raise DeadlinePassed("its turn did not come in time", hint="try again later") from exc
+    except (ClosedError, CancelledError) as exc:
+        raise NotReady("the service is closing", hint="try again") from exc

@@ -1,0 +1,208 @@
+"""What a request comes to: bytes in, bytes out.  Runs in a thread; knows no HTTP but its problems."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from PIL import Image
+
+from gancodec.container import Header, read_header
+from gancodec.description import describe
+from gancodec.errors import DamagedMetadataWarning, LimitError, PictureError
+from gancodec.picture import (
+    OUTPUT_FORMATS,
+    Metadata,
+    OutputFormat,
+    Picture,
+    read_picture,
+    read_size,
+    to_pillow,
+    write_picture,
+)
+from service.admission import PixelBudget
+from service.engine import Engine, Ticket
+from service.measures import Measures
+from service.problems import BadParameter, NotAcceptable, OutOfReach, TooManyPixels, UnsupportedType
+from service.settings import Settings
+
+FILE: Final = "file"
+GNC_TYPE: Final = "application/vnd.gancodec"
+TYPES: Final[Mapping[str, OutputFormat]] = {
+    "image/png": "png", "image/webp": "webp", "image/avif": "avif", "image/jpeg": "jpeg",
+}  # fmt: skip
+"""By preference, where the client does not care."""
+
+
+OTHERS: Final = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+"""Codecs to compare with, by the names of gancodec.evaluation.classical."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rate:
+    """At most one of the three."""
+
+    quality: float | None = None
+    target_bpp: float | None = None
+    target_size: int | None = None
+
+
+class Work:
+    """Compressing, decompressing and describing, within the limits of the settings."""
+
+    def __init__(self, settings: Settings, engine: Engine, budget: PixelBudget, measures: Measures) -> None:
+        self._settings, self._engine, self._budget, self._measures = settings, engine, budget, measures
+
+    def compress(self, data: bytes, rate: Rate, codec_name: str | None, ticket: Ticket) -> Answer:
+        """Raises Problem, or GancodecError for options and pictures that do not serve."""
+        codec = self._engine.for_request(self._engine.codec(codec_name), ticket)
+        width, height = self._size(data)
+        with self._budget.hold(width * height):
+            started = time.perf_counter()
+            picture = read_picture(data, name="picture", formats=self._settings.input_formats, convert_16_bit=True)
+            self._measures.parts({FILE: time.perf_counter() - started})
+            try:
+                made = codec.compress(
+                    picture, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size
+                )
+            except LimitError as exc:
+                raise OutOfReach(exc.message, hint=exc.hint) from exc
+        header = read_header(made)
+        self._measures.bpp.observe(_bpp(made, header))
+        return Answer(body=made, media_type=GNC_TYPE, headers=_facts(made, header, codec.entry.name, ticket))
+
+    def decompress(self, data: bytes, realism: float, accept: str | None, ticket: Ticket) -> Answer:
+        """Raises Problem, or GancodecError for files that cannot be opened."""
+        header = read_header(data)
+        self._check(header.width, header.height)
+        codec = self._engine.for_request(self._engine.codec_of(header.model_id), ticket)
+        with self._budget.hold(header.width * header.height), warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", DamagedMetadataWarning)
+            picture = codec.decompress_picture(data, realism=realism)
+            media_type = negotiate(accept, picture)
+            started = time.perf_counter()
+            body = write_picture(picture, TYPES[media_type])
+            self._measures.parts({FILE: time.perf_counter() - started})
+        headers = _facts(data, header, codec.entry.name, ticket)
+        if any(issubclass(each.category, DamagedMetadataWarning) for each in heard):
+            headers["Gancodec-Warning"] = "damaged metadata was left out"
+        return Answer(body=body, media_type=media_type, headers=headers)
+
+    def other(self, data: bytes, name: str, target_size: int) -> Answer:
+        """The picture as another codec's file of at most so many bytes, or its smallest: for comparison.
+
+        Raises Problem, or PictureError.
+        """
+        from gancodec.evaluation.classical import classical
+        from gancodec.evaluation.strips import encode_within
+
+        width, height = self._size(data)
+        with self._budget.hold(width * height):
+            picture = read_picture(data, name="picture", formats=self._settings.input_formats, convert_16_bit=True)
+            coder = classical(name)
+            made, quality = encode_within(coder, on_white(picture), target_size)
+        headers = {"Gancodec-Codec": coder.name, "Gancodec-Quality": f"{quality:g}"}
+        return Answer(body=made, media_type=OTHERS[name], headers=headers)
+
+    def info(self, data: bytes) -> dict[str, Any]:
+        """Raises FormatError."""
+        known = {codec.entry.model_id: codec.entry for codec in self._engine.codecs.values()}
+        return describe(data, known)
+
+    def _size(self, data: bytes) -> tuple[int, int]:
+        """Of a picture that may be decoded."""
+        try:
+            width, height = read_size(data, name="picture", formats=self._settings.input_formats)
+        except PictureError as exc:
+            raise UnsupportedType(exc.message, hint=f"send {', '.join(self._settings.input_formats)}") from exc
+        self._check(width, height)
+        return width, height
+
+    def _check(self, width: int, height: int) -> None:
+        if width * height > self._settings.max_pixels:
+            raise TooManyPixels(
+                f"{width}x{height} are {width * height:,} pixels, {self._settings.max_pixels:,} are the most",
+                hint="send a smaller picture",
+            )
+
+
+def on_white(picture: Picture) -> Image.Image:
+    """RGB without metadata; what is transparent shows white."""
+    image = to_pillow(Picture(colour_HWC=picture.colour_HWC, alpha_HW=picture.alpha_HW, metadata=Metadata()))
+    if picture.alpha_HW is None:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def negotiate(accept: str | None, picture: Picture) -> str:
+    """The media type that the client likes best of those that can hold the picture (RFC 9110, 12.5.1).
+
+    Raises NotAcceptable.
+    """
+    able = [each for each, name in TYPES.items() if name in OUTPUT_FORMATS]
+    if picture.alpha_HW is not None:
+        able.remove("image/jpeg")
+    liked = [(quality_of(each, accept), -place, each) for place, each in enumerate(able)]
+    best = max(liked)
+    if best[0] <= 0:
+        raise NotAcceptable(f"{accept!r} allows none of {', '.join(able)}", hint="accept image/png")
+    return best[2]
+
+
+def quality_of(media_type: str, accept: str | None) -> float:
+    """How much a client likes a type, 0..1: that of the most specific range that fits."""
+    if accept is None or not accept.strip():
+        return 1.0
+    best = (-1, 0.0)
+    for part in accept.split(","):
+        words = [word.strip().lower() for word in part.split(";")]
+        weight = 1.0
+        for word in words[1:]:
+            if word.startswith("q="):
+                try:
+                    weight = float(word[2:])
+                except ValueError:
+                    weight = 0.0
+        specific = {media_type: 2, media_type.split("/")[0] + "/*": 1, "*/*": 0}.get(words[0])
+        if specific is not None and math.isfinite(weight):
+            best = max(best, (specific, min(1.0, max(0.0, weight))))
+    return best[1]
+
+
+def check_rate(quality: float | None, target_bpp: float | None, target_size: int | None) -> Rate:
+    """Raises BadParameter for more than one of them."""
+    if sum(value is not None for value in (quality, target_bpp, target_size)) > 1:
+        raise BadParameter("quality, target_bpp and target_size exclude each other", hint="give one of them")
+    return Rate(quality=quality, target_bpp=target_bpp, target_size=target_size)
+
+
+def _bpp(data: bytes, header: Header) -> float:
+    return 8 * len(data) / (header.width * header.height)
+
+
+def _facts(data: bytes, header: Header, codec: str, ticket: Ticket) -> dict[str, str]:
+    return {
+        "Gancodec-Codec": codec,
+        "Gancodec-Bpp": f"{_bpp(data, header):.4f}",
+        "Gancodec-Quality": f"{header.quality:g}",
+        "Gancodec-Width": str(header.width),
+        "Gancodec-Height": str(header.height),
+        "Gancodec-Queue-Ms": f"{ticket.queue_ms:.1f}",
+        "Gancodec-Compute-Ms": f"{ticket.compute_ms:.1f}",
+        "Gancodec-Batch": str(max((job.batch for job in ticket.jobs), default=0)),
+    }
+
