@@ -9,7 +9,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check figures constraints clean-env
+.PHONY: help env demo test check serve figures constraints clean-env
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gancodec
@@ -54,6 +54,9 @@ test: env  ## Run the tests: make test ARGS='tests/container -k header'
 check: env  ## Lint (ruff) and check types (mypy)
 	@'$(ENV)/bin/python' -m ruff check --output-format concise .
 	$(run) -m mypy $(patsubst %/__init__.py,%,$(wildcard gancodec/__init__.py service/__init__.py)) examples
+
+serve: env  ## Start the service on http://127.0.0.1:8000: make serve ARGS='--port 9000'
+	@$(run) -m gancodec serve $(ARGS)
 
 figures: env  ## Rebuild tables and plots of README and cards: make figures KODAK=folder FEATURES=file:alex
 	@$(run) benchmarks/figures.py '$(or $(KODAK),$(error KODAK=folder with kodim01.png to kodim24.png is missing))' \

@@ -20,6 +20,7 @@ from gancodec.cli import (
     inspecting,
     options,
     report,
+    serving,
     train_options,
     training,
 )
@@ -393,6 +394,30 @@ def bench(
         threads=threads, runs=runs, against=against, memory=not no_memory,
     )  # fmt: skip
     return lambda: benchmarking.bench(given, as_json=json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on.")] = 8000,
+    codec: Annotated[
+        str | None,
+        typer.Option("--codec", metavar="NAME|PATH[,...]", help="Default: all that are shipped.", show_default=False),
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    open_access: Annotated[
+        bool, typer.Option("--open-access", help="Let everybody in who can reach it, without a key.")
+    ] = False,
+) -> Task:
+    """Compress and decompress over HTTP, with a page to try it.
+
+    Without keys in GANCODEC_SERVICE_API_KEYS only this machine may use it. docs/service.md has all settings.
+
+    \b
+    gancodec serve
+    GANCODEC_SERVICE_API_KEYS=secret gancodec serve --host 0.0.0.0
+    """
+    return lambda: serving.serve(host=host, port=port, codecs=codec, device=device.value, open_access=open_access)
 
 
 def _policy(force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool) -> Policy:

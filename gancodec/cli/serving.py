@@ -1,0 +1,59 @@
+"""`gancodec serve`: starts the HTTP service.  The one place where the package names it."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+from gancodec.cli import report
+from gancodec.errors import ConfigError
+
+VARIABLE = "GANCODEC_SERVICE_"
+
+
+def serve(*, host: str, port: int, codecs: str | None, device: str, open_access: bool) -> int:
+    """Serve until it is told to stop; returns 0.  What is given here stands above the environment.
+
+    Raises ConfigError where the extra is missing, or settings do not fit.
+    """
+    for package in ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "python_multipart"):
+        if find_spec(package) is None:
+            raise ConfigError(f"the service needs {package}", hint="pip install 'gancodec[service]'")
+    import uvicorn
+    from pydantic import ValidationError
+
+    os.environ[f"{VARIABLE}DEVICE"] = device
+    if codecs is not None:
+        os.environ[f"{VARIABLE}CODECS"] = codecs
+    if open_access:
+        os.environ[f"{VARIABLE}OPEN_ACCESS"] = "true"
+    report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
+    config = uvicorn.Config("service.app:app", host=host, port=port, log_config=LOGGING, access_log=False)
+    try:
+        config.load()
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        name = VARIABLE + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"{name}: {first['msg']}", hint="see docs/service.md") from exc
+    server = uvicorn.Server(config)
+    server.run()
+    return 0 if server.started else 1
+
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "line": {"format": "%(message)s"},
+    },
+    "handlers": {
+        "log": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"},
+        "access": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+    },
+    "loggers": {
+        "uvicorn": {"handlers": ["log"], "level": "WARNING", "propagate": False},
+        "gancodec.service": {"handlers": ["log"], "level": "INFO", "propagate": False},
+        "gancodec.service.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
+    },
+}

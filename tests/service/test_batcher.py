@@ -1,0 +1,206 @@
+"""Batches: who goes with whom, who passes whom, and that everybody is answered once."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from typing import Any
+
+import pytest
+
+from service.batcher import Batcher, ClosedError, DeadlineError, Job, Limits
+
+SOON = 20.0
+LIMITS = Limits(pictures=4, pixels=1000, delay_s=0.05, small_pixels=50)
+
+
+class Device:
+    """Runs batches and remembers them; a gate holds it back."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Hashable, list[Any]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.during: Callable[[], None] = lambda: None
+
+    def run(self, key: Hashable, items: Sequence[Any]) -> Sequence[Any]:
+        self.batches.append((key, list(items)))
+        self.entered.set()
+        assert self.gate.wait(SOON)
+        if key == "large":
+            self.during()
+        if key == "fails":
+            raise ValueError("no")
+        return [ValueError("own") if item == "bad" else f"{item}!" for item in items]
+
+
+@pytest.fixture
+def device() -> Device:
+    return Device()
+
+
+@pytest.fixture
+def batcher(device: Device) -> Iterator[Batcher]:
+    made = Batcher(device.run, LIMITS)
+    device.during = made.let_small_pass
+    yield made
+    device.gate.set()
+    made.close()
+
+
+def job(key: Hashable, item: Any, pixels: int = 10, left_s: float = SOON) -> Job:
+    return Job(key, item, pixels, time.monotonic() + left_s)
+
+
+def submitted(batcher: Batcher, *jobs: Job) -> list[Future[Any]]:
+    return [batcher.submit(each) for each in jobs]
+
+
+def held(device: Device, batcher: Batcher) -> Future[Any]:
+    """Keep the device busy, so that what comes next is all there when its turn comes."""
+    device.gate.clear()
+    first = batcher.submit(job("busy", "first"))
+    assert device.entered.wait(SOON)
+    return first
+
+
+def test_jobs_of_one_key_go_together_in_their_order(device: Device, batcher: Batcher) -> None:
+    first = held(device, batcher)
+    futures = submitted(batcher, job("a", 1), job("b", 2), job("a", 3), job("a", 4))
+    device.gate.set()
+    assert [each.result(SOON) for each in (first, *futures)] == ["first!", "1!", "2!", "3!", "4!"]
+    assert device.batches[1:] == [("a", [1, 3, 4]), ("b", [2])]
+
+
+def test_a_batch_has_limits(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    futures = submitted(batcher, *(job("a", n) for n in range(6)), *(job("c", n, pixels=400) for n in range(3)))
+    futures += submitted(batcher, job("d", 0, pixels=5000))
+    device.gate.set()
+    wait(futures, SOON)
+    assert [items for key, items in device.batches if key == "a"] == [[0, 1, 2, 3], [4, 5]]
+    assert [items for key, items in device.batches if key == "c"] == [[0, 1], [2]]
+    assert [items for key, items in device.batches if key == "d"] == [[0]]
+
+
+def test_a_job_waits_a_moment_for_others_of_its_kind(device: Device, batcher: Batcher) -> None:
+    one = batcher.submit(job("a", 1))
+    two = batcher.submit(job("a", 2))
+    assert (one.result(SOON), two.result(SOON)) == ("1!", "2!")
+    assert device.batches == [("a", [1, 2])]
+    started = time.monotonic()
+    submitted(batcher, *(job("a", n) for n in range(3)))
+    batcher.submit(job("a", 3)).result(SOON)
+    assert time.monotonic() - started < SOON / 2  # a full batch does not wait
+
+
+def test_what_is_measured_is_kept_with_the_job(device: Device) -> None:
+    seen: list[int] = []
+    batcher = Batcher(device.run, LIMITS, observe=lambda jobs: seen.append(len(jobs)))
+    jobs = [job("a", 1), job("a", 2)]
+    wait(submitted(batcher, *jobs), SOON)
+    batcher.close()
+    assert seen == [2]
+    assert all(each.batch == 2 and each.waited_s >= 0 and each.ran_s >= 0 for each in jobs)
+
+
+def test_cancelled_jobs_never_reach_the_device(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    gone, stays = submitted(batcher, job("a", "gone"), job("a", "stays"))
+    assert gone.cancel()
+    device.gate.set()
+    assert stays.result(SOON) == "stays!"
+    with pytest.raises(CancelledError):
+        gone.result(SOON)
+    assert device.batches[1:] == [("a", ["stays"])]
+
+
+def test_late_jobs_never_reach_the_device(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    late, fine = submitted(batcher, job("a", "late", left_s=0.0), job("a", "fine"))
+    device.gate.set()
+    assert fine.result(SOON) == "fine!"
+    with pytest.raises(DeadlineError):
+        late.result(SOON)
+    assert device.batches[1:] == [("a", ["fine"])]
+
+
+def test_a_failed_batch_fails_for_all_of_it_and_for_nobody_else(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    futures = submitted(batcher, job("fails", 1), job("fails", 2), job("a", 3), job("a", "bad"))
+    device.gate.set()
+    for future in futures[:2]:
+        with pytest.raises(ValueError, match="no"):
+            future.result(SOON)
+    assert futures[2].result(SOON) == "3!"
+    with pytest.raises(ValueError, match="own"):
+        futures[3].result(SOON)
+
+
+def test_small_jobs_pass_a_large_one(device: Device, batcher: Batcher) -> None:
+    order: list[str] = []
+    held(device, batcher)
+    futures = submitted(
+        batcher, job("large", "L", pixels=900), job("a", "s1"), job("b", "middle", pixels=100), job("a", "s2")
+    )
+    for future, name in zip(futures, ("L", "s1", "middle", "s2"), strict=True):
+        future.add_done_callback(lambda _, name=name: order.append(name))  # type: ignore[misc]
+    device.gate.set()
+    wait(futures, SOON)
+    assert order == ["s1", "s2", "L", "middle"]
+    assert device.batches[1:] == [("large", ["L"]), ("a", ["s1", "s2"]), ("b", ["middle"])]
+
+
+def test_nobody_else_may_let_small_ones_pass(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    future = batcher.submit(job("a", 1))
+    batcher.let_small_pass()  # from another thread than the batcher's
+    assert not future.done()
+
+
+def test_closing_finishes_what_is_there_and_takes_no_more(device: Device) -> None:
+    batcher = Batcher(device.run, LIMITS)
+    first = held(device, batcher)
+    future = batcher.submit(job("a", 1))
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    time.sleep(0.05)
+    with pytest.raises(ClosedError):
+        batcher.submit(job("a", 2))
+    device.gate.set()
+    closing.join(SOON)
+    assert (first.result(0), future.result(0)) == ("first!", "1!")
+
+
+def test_under_fire_everybody_is_answered_exactly_once(device: Device, batcher: Batcher) -> None:
+    rng = random.Random(1)
+    answers: list[int] = []
+    lock = threading.Lock()
+
+    def client(seed: int) -> None:
+        own = random.Random(seed)
+        for number in range(40):
+            key = own.choice(["a", "b", "large", "fails"])
+            pixels = 600 if key == "large" else own.choice([5, 200])
+            future = batcher.submit(job(key, number, pixels=pixels, left_s=own.choice([0.0, SOON, SOON])))
+            future.add_done_callback(lambda _: _count())
+            if own.random() < 0.2:
+                future.cancel()
+
+    def _count() -> None:
+        with lock:
+            answers.append(1)
+
+    clients = [threading.Thread(target=client, args=(rng.random(),)) for _ in range(8)]
+    for each in clients:
+        each.start()
+    for each in clients:
+        each.join(SOON)
+    deadline = time.monotonic() + SOON
+    while len(answers) < 320 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(answers) == 320 and batcher.waiting == 0

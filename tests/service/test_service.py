@@ -1,0 +1,394 @@
+"""The service over HTTP, as its clients see it."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gancodec.client import Client, ServiceError
+from gancodec.codec import Codec
+from service.problems import PROBLEMS
+from tests.service.conftest import SOON, TINY, TINY_EXTREME, Service, serving
+from tests.tiny import made_picture
+
+
+def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def picture(height: int = 90, width: int = 70, seed: int = 1) -> Image.Image:
+    return Image.fromarray(made_picture(seed, height, width))
+
+
+def pixels(data: bytes) -> np.ndarray[Any, Any]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image).astype(int)
+
+
+def send(
+    service: Service, path: str, body: bytes = b"", *, method: str = "POST", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(*service.address, timeout=SOON)
+    try:
+        connection.request(method, path, body if method == "POST" else None, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def problem(service: Service, path: str, body: bytes = b"", **options: Any) -> dict[str, Any]:
+    status, headers, data = send(service, path, body, **options)
+    assert headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = json.loads(data)
+    assert found["status"] == status and {"type", "title", "detail", "code", "request_id"} <= found.keys()
+    assert found["code"] in {each.code for each in PROBLEMS}
+    return found
+
+
+def test_there_and_back(service: Service, client: Client) -> None:
+    image = picture()
+    file = client.compress(file_of(image), quality=70)
+    assert (file.codec, file.width, file.height) == ("tiny", 70, 90)
+    assert file.bpp == pytest.approx(8 * len(file.data) / (70 * 90), abs=1e-4)
+    assert file.queue_ms >= 0 and file.compute_ms > 0
+    alone = Codec.load(TINY, "cpu")
+    back = client.decompress(file.data)
+    assert back.media_type == "image/png" and not back.warning
+    assert np.abs(pixels(back.data) - np.asarray(alone.decompress(file.data)).astype(int)).max() <= 1
+    assert client.info(file.data)["quality"] == 70
+
+
+def test_every_codec_is_served_and_files_find_theirs(client: Client) -> None:
+    found = {each["name"]: each for each in client.codecs()}
+    assert [each["has_quality"] for each in found.values()] == [True, False]
+    file = client.compress(file_of(picture()), codec=list(found)[1])
+    assert client.decompress(file.data).codec == list(found)[1]
+
+
+def test_targets_hold(client: Client) -> None:
+    image = file_of(picture(200, 220))
+    limit = len(client.compress(image, quality=50).data)
+    assert 0.9 * limit < len(client.compress(image, target_size=limit).data) <= limit
+    assert client.compress(image, target_bpp=1.0).bpp <= 1.0
+
+
+def test_form_and_body_are_the_same(service: Service) -> None:
+    image = file_of(picture())
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        + image + b"\r\n--x--\r\n"
+    )  # fmt: skip
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    _, _, raw = send(service, "/v1/compress?quality=30", image)
+    status, headers, made = send(service, "/v1/compress?quality=30", form, headers=kind)
+    assert status == 200 and headers["content-type"] == "application/vnd.gancodec" and made == raw
+    assert problem(service, "/v1/compress", b"--x--\r\n", headers=kind)["code"] == "parameter"
+    assert problem(service, "/v1/compress", b"\x00\xff", headers=kind)["code"] == "parameter"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("image/png", "PNG"), ("image/jpeg", "JPEG"), ("image/webp", "WEBP"), ("image/avif", "AVIF"), ("*/*", "PNG"),
+        ("image/webp;q=0.2, image/jpeg;q=0.9", "JPEG"), ("image/*;q=0.5, image/png;q=0", "WEBP"), ("", "PNG"),
+    ],
+)  # fmt: skip
+def test_the_picture_comes_in_the_format_that_is_liked_best(service: Service, accept: str, kind: str) -> None:
+    file = service.client().compress(file_of(picture()))
+    status, headers, data = send(service, "/v1/decompress", file.data, headers={"Accept": accept})
+    assert status == 200
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == kind and headers["content-type"] == f"image/{kind.lower()}"
+
+
+def test_alpha_is_kept_and_never_given_as_jpeg(service: Service, client: Client) -> None:
+    image = picture().convert("RGBA")
+    image.putalpha(Image.fromarray(made_picture(3, 90, 70)[..., 0]))
+    file = client.compress(file_of(image))
+    assert np.array_equal(pixels(client.decompress(file.data).data)[..., 3], np.asarray(image)[..., 3])
+    found = problem(service, "/v1/decompress", file.data, headers={"Accept": "image/jpeg"})
+    assert (found["status"], found["code"]) == (406, "not_acceptable")
+
+
+def test_other_codecs_at_the_same_size(service: Service) -> None:
+    image = file_of(picture(200, 220))
+    limit = len(send(service, "/v1/others/webp?target_size=1000000", image)[2]) // 3
+    for name, kind in (("webp", "WEBP"), ("avif", "AVIF"), ("jpeg", "JPEG")):
+        status, headers, data = send(service, f"/v1/others/{name}?target_size={limit}", image)
+        assert status == 200 and headers["content-type"] == f"image/{name}"
+        assert len(data) <= limit or headers["gancodec-quality"] == "5"
+        with Image.open(io.BytesIO(data)) as shown:
+            assert shown.format == kind and shown.size == (220, 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/v1/compress", b"", 400, "parameter"),
+        ("/v1/compress", b"not a picture", 415, "unsupported_type"),
+        ("/v1/compress", file_of(picture(), "PPM"), 415, "unsupported_type"),
+        ("/v1/compress", file_of(picture())[:300], 422, "picture"),
+        ("/v1/compress", file_of(Image.new("RGB", (1000, 400))), 422, "too_many_pixels"),
+        ("/v1/compress", bytes(2_000_001), 413, "body_too_large"),
+        ("/v1/compress?quality=101", file_of(picture()), 400, "parameter"),
+        ("/v1/compress?quality=nan", file_of(picture()), 400, "parameter"),
+        ("/v1/compress?quality=1&quality=2", file_of(picture()), 400, "parameter"),
+        ("/v1/compress?quality=1&target_bpp=1", file_of(picture()), 400, "parameter"),
+        ("/v1/compress?Quality=1", file_of(picture()), 400, "parameter"),
+        ("/v1/compress?target_size=5", file_of(picture()), 422, "out_of_reach"),
+        ("/v1/compress?codec=none", file_of(picture()), 400, "parameter"),
+        ("/v1/decompress", b"", 400, "parameter"),
+        ("/v1/decompress", b"\x89PNG", 422, "stream"),
+        ("/v1/decompress?realism=2", b"x", 400, "parameter"),
+        ("/v1/info", b"no", 422, "stream"),
+        ("/v1/others/bpg?target_size=9", b"x", 400, "parameter"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_has_a_status_and_a_code(
+    service: Service, path: str, body: bytes, status: int, code: str
+) -> None:
+    found = problem(service, path, body)
+    assert (found["status"], found["code"]) == (status, code), found
+
+
+def test_damaged_files_and_foreign_models_are_told_apart(service: Service, client: Client) -> None:
+    data = client.compress(file_of(picture())).data
+    assert problem(service, "/v1/decompress", data[:-3])["code"] == "stream"
+    assert problem(service, "/v1/decompress?realism=1", data)["code"] == "parameter"  # the tiny codec has no realism
+    with serving(codecs=[TINY_EXTREME]) as other:
+        assert problem(other, "/v1/decompress", data)["code"] == "model"
+
+
+def test_a_bomb_is_refused_by_its_header(service: Service) -> None:
+    """The header promises more pixels than may be decoded; nothing behind it is looked at."""
+    data = bytearray(service.client().compress(file_of(picture())).data)
+    large = file_of(Image.new("1", (16_000, 16_000)))
+    assert problem(service, "/v1/compress", large)["code"] == "too_many_pixels"
+    assert problem(service, "/v1/decompress", bytes(data[:40]))["code"] == "stream"
+
+
+def test_a_body_is_counted_while_it_streams_in(service: Service) -> None:
+    """Without a length that would say so before."""
+    with socket.create_connection(service.address, timeout=SOON) as connection:
+        connection.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"%x\r\n" % 65_536 + bytes(65_536) + b"\r\n"
+        sent = 0
+        try:
+            for _ in range(200):
+                connection.sendall(chunk)
+                sent += 65_536
+        except OSError:
+            pass
+        assert b" 413 " in connection.recv(200) or sent < 200 * 65_536
+    assert service.client().is_ready()
+
+
+def test_slow_bodies_are_given_up() -> None:
+    with serving(codecs=[TINY], body_timeout_s=0.3) as service, socket.create_connection(service.address) as connection:
+        connection.settimeout(SOON)
+        connection.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        assert b" 408 " in connection.recv(200)
+
+
+def test_pictures_of_one_size_go_through_together() -> None:
+    with serving(codecs=[TINY], batch_delay_ms=300.0, batch_pictures=4) as service:
+        images = [file_of(picture(seed=seed)) for seed in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda image: send(service, "/v1/compress?quality=40", image), images))
+        assert {headers["gancodec-batch"] for _, headers, _ in answers} == {"4"}
+        codec = Codec.load(TINY, "cpu")
+        for seed, (status, _, data) in enumerate(answers):
+            assert status == 200
+            error = np.abs(np.asarray(codec.decompress(data)).astype(int) - made_picture(seed, 90, 70)).mean()
+            alone = codec.decompress(codec.compress(picture(seed=seed), quality=40))
+            assert error <= np.abs(np.asarray(alone).astype(int) - made_picture(seed, 90, 70)).mean() + 0.5
+
+
+def test_beyond_the_queue_there_is_429_and_the_others_are_served() -> None:
+    with serving(codecs=[TINY], max_pixels=70_000, queue_pixels=130_000, batch_delay_ms=300.0) as service:
+        image = file_of(picture(250, 250))
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: send(service, "/v1/compress", image), range(6)))
+        statuses = sorted(status for status, _, _ in answers)
+        assert statuses[0] == 200 and statuses[-1] == 429
+        refused = next(headers for status, headers, _ in answers if status == 429)
+        assert int(refused["retry-after"]) >= 1
+        assert len(service.client(retries=5).compress(image).data) > 0
+
+
+def test_the_deadline_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(codecs=[TINY], deadline_s=0.4) as service:
+        codec = next(iter(service.app.state.engine.codecs.values()))
+        quantise = codec.pipeline.quantise
+        monkeypatch.setattr(codec.pipeline, "quantise", lambda *given: (time.sleep(1.0), quantise(*given))[1])
+        started = time.monotonic()
+        found = problem(service, "/v1/compress", file_of(picture()))
+        assert (found["status"], found["code"]) == (504, "deadline")
+        assert time.monotonic() - started < 0.9
+
+
+def test_a_client_that_went_away_costs_no_device_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(codecs=[TINY]) as service:
+        codec = next(iter(service.app.state.engine.codecs.values()))
+        seen: list[int] = []
+        quantise, gate = codec.pipeline.quantise, threading.Event()
+
+        def slow(pictures: Any, qualities: Any) -> Any:
+            seen.append(pictures[0].shape[1])
+            gate.wait(SOON)
+            return quantise(pictures, qualities)
+
+        monkeypatch.setattr(codec.pipeline, "quantise", slow)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(send, service, "/v1/compress", file_of(picture(90, 65)))
+            while not seen:
+                time.sleep(0.01)
+            body = file_of(picture(90, 200))
+            with socket.create_connection(service.address, timeout=SOON) as connection:
+                head = f"POST /v1/compress HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+                deadline = time.monotonic() + SOON
+                while service.app.state.engine.waiting == 0 and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            time.sleep(0.8)  # the service looks every now and then
+            gate.set()
+            assert first.result(SOON)[0] == 200
+        assert service.client().compress(file_of(picture(90, 65))).width == 65
+        assert 200 not in seen
+
+
+def test_without_memory_batches_are_halved_then_tiles_and_the_service_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    with serving(codecs=[TINY], batch_delay_ms=300.0, batch_pictures=4) as service:
+        codec = next(iter(service.app.state.engine.codecs.values()))
+        quantise, calls = codec.pipeline.quantise, []
+
+        def scarce(pictures: Any, qualities: Any) -> Any:
+            calls.append((len(pictures), codec.pipeline.tile_px))
+            if len(pictures) > 1 or codec.pipeline.tile_px > 512:
+                raise torch.OutOfMemoryError("no")
+            return quantise(pictures, qualities)
+
+        monkeypatch.setattr(codec.pipeline, "quantise", scarce)
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda seed: send(service, "/v1/compress", file_of(picture(seed=seed))), range(2)))
+        assert [status for status, _, _ in answers] == [200, 200]
+        assert calls[0] == (2, 1024) and (1, 512) in calls and codec.pipeline.tile_px == 1024
+
+        def none(pictures: Any, qualities: Any) -> Any:
+            raise MemoryError
+
+        monkeypatch.setattr(codec.pipeline, "quantise", none)
+        assert problem(service, "/v1/compress", file_of(picture()))["code"] == "out_of_memory"
+        monkeypatch.setattr(codec.pipeline, "quantise", quantise)
+        assert send(service, "/v1/compress", file_of(picture()))[0] == 200
+
+
+def test_keys_are_asked_for() -> None:
+    with serving(codecs=[TINY], api_keys="one,two") as service:
+        found = problem(service, "/v1/codecs", method="GET")
+        assert (found["status"], found["code"]) == (401, "unauthorised")
+        for key in ("three", "", "one,two"):
+            with pytest.raises(ServiceError) as caught:
+                service.client(api_key=key).codecs()
+            assert caught.value.status == 401
+        assert service.client(api_key="two").codecs()
+        assert send(service, "/metrics", method="GET")[0] == 401
+        assert send(service, "/livez", method="GET")[0] == 200
+    with serving(codecs=[TINY]) as service:
+        assert send(service, "/v1/codecs", method="GET")[0] == 200
+        # Behind a proxy the address says nothing.
+        assert send(service, "/v1/codecs", method="GET", headers={"X-Forwarded-For": "127.0.0.1"})[0] == 401
+    with serving(codecs=[TINY], open_access=True) as service:
+        assert send(service, "/v1/codecs", method="GET", headers={"X-Forwarded-For": "8.8.8.8"})[0] == 200
+
+
+def test_answers_carry_an_id_and_security_headers(service: Service) -> None:
+    status, headers, _ = send(service, "/v1/codecs", method="GET", headers={"X-Request-Id": "mine-1"})
+    assert status == 200 and headers["x-request-id"] == "mine-1"
+    assert headers["x-content-type-options"] == "nosniff" and "default-src 'none'" in headers["content-security-policy"]
+    _, headers, _ = send(service, "/v1/codecs", method="GET", headers={"X-Request-Id": "bad id\t"})
+    assert headers["x-request-id"] != "bad id"
+    assert "access-control-allow-origin" not in send(
+        service, "/v1/codecs", method="GET", headers={"Origin": "https://elsewhere.example"}
+    )[1]
+
+
+def test_other_sites_may_call_if_they_are_named() -> None:
+    with serving(codecs=[TINY], cors_origins="https://friend.example") as service:
+        for origin, allowed in (("https://friend.example", True), ("https://elsewhere.example", False)):
+            _, headers, _ = send(service, "/v1/codecs", method="GET", headers={"Origin": origin})
+            assert ("access-control-allow-origin" in headers) is allowed
+
+
+def test_prometheus_sees_what_happened(service: Service, client: Client) -> None:
+    client.decompress(client.compress(file_of(picture())).data)
+    status, headers, data = send(service, "/metrics", method="GET")
+    text = data.decode()
+    assert status == 200 and headers["content-type"].startswith("text/plain")
+    for name in (
+        'gancodec_requests_total{path="/v1/compress",status="200"}', "gancodec_queue_seconds_count",
+        "gancodec_batch_pictures_count", 'gancodec_part_seconds_total{part="network"}',
+        'gancodec_part_seconds_total{part="entropy coding"}', 'gancodec_part_seconds_total{part="file"}',
+        'gancodec_body_bytes_total{direction="out"}', "gancodec_bpp_count", "gancodec_held_pixels 0.0",
+        "gancodec_queue_jobs 0.0", "gancodec_gpu_bytes",
+    ):  # fmt: skip
+        assert name in text, name
+
+
+def test_bodies_and_queries_are_not_in_the_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "gancodec.service.access"):
+        send(service, "/v1/compress?codec=secret-word", b"secret-body", headers={"X-Request-Id": "r1"})
+        deadline = time.monotonic() + SOON
+        while not caplog.records and time.monotonic() < deadline:  # it is written when the answer is out
+            time.sleep(0.01)
+    (line,) = [record.message for record in caplog.records if "r1" in record.message]
+    assert "secret" not in line
+    assert json.loads(line)["path"] == "/v1/compress" and json.loads(line)["status"] == 400
+
+
+def test_closing_answers_what_is_in_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(codecs=[TINY]) as service:
+        codec = next(iter(service.app.state.engine.codecs.values()))
+        quantise, started = codec.pipeline.quantise, threading.Event()
+
+        def slow(*given: Any) -> Any:
+            started.set()
+            time.sleep(0.5)
+            return quantise(*given)
+
+        monkeypatch.setattr(codec.pipeline, "quantise", slow)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(send, service, "/v1/compress", file_of(picture()))
+            assert started.wait(SOON)
+            service.stop()
+            assert answer.result(SOON)[0] == 200
+
+
+def test_bad_weights_leave_it_alive_and_unready() -> None:
+    with pytest.raises(AssertionError, match="MissingModelError"), serving(codecs=["nowhere"]):
+        pass
+
+
+def test_the_client_says_when_nobody_is_there() -> None:
+    client = Client("http://127.0.0.1:9", timeout_s=2)
+    assert not client.is_ready()
+    with pytest.raises(ServiceError, match="cannot be reached"):
+        client.codecs()
