@@ -12,7 +12,8 @@ GancodecError
 ├── ModelError                   the weights do not serve                           exit 5
 │   ├── MissingModelError        no weights by that name, path or model id
 │   └── WrongModelError          weights are there, but not the ones the file needs
-└── LimitError                   legal, but above one of our limits                 exit 6
+├── LimitError                   legal, but above one of our limits                 exit 6
+└── OutputError                  the operating system does not let us write         exit 1
 
 A message says what was wrong with which input; the hint says what to do next.
 """
@@ -96,6 +97,12 @@ class LimitError(GancodecError):
     """The input is legal in the format but above one of our limits."""
 
     exit_code = 6
+
+
+class OutputError(GancodecError):
+    """The operating system does not let us write an output."""
+
+    exit_code = 1
 
 
 class DamagedMetadataWarning(UserWarning):

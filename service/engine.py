@@ -129,7 +129,6 @@ class Engine:
         assert isinstance(key, tuple)
         kind, name, _ = key
         codec = self.codecs[name]
-        codec.pipeline.clock.take()
         try:
             return self._on_device(kind, codec, items)
         except (torch.OutOfMemoryError, MemoryError):

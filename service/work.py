@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +12,7 @@ from PIL import Image
 
 from gancodec.container import Header, read_header
 from gancodec.description import describe
-from gancodec.errors import DamagedMetadataWarning, LimitError, PictureError
+from gancodec.errors import GancodecError, LimitError, PictureError
 from gancodec.picture import (
     OUTPUT_FORMATS,
     Metadata,
@@ -22,6 +21,7 @@ from gancodec.picture import (
     read_picture,
     read_size,
     to_pillow,
+    upright,
     write_picture,
 )
 from service.admission import PixelBudget
@@ -89,15 +89,17 @@ class Work:
         header = read_header(data)
         self._check(header.width, header.height)
         codec = self._engine.for_request(self._engine.codec_of(header.model_id), ticket)
-        with self._budget.hold(header.width * header.height), warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", DamagedMetadataWarning)
-            picture = codec.decompress_picture(data, realism=realism)
+        with self._budget.hold(header.width * header.height):
+            opened = codec.open(data, realism=realism)
+            (picture,) = codec.decode([opened])
+            if isinstance(picture, GancodecError):
+                raise picture
             media_type = negotiate(accept, picture)
             started = time.perf_counter()
             body = write_picture(picture, TYPES[media_type])
             self._measures.parts({FILE: time.perf_counter() - started})
         headers = _facts(data, header, codec.entry.name, ticket)
-        if any(issubclass(each.category, DamagedMetadataWarning) for each in heard):
+        if opened.container.damaged:
             headers["Gancodec-Warning"] = "damaged metadata was left out"
         return Answer(body=body, media_type=media_type, headers=headers)
 
@@ -113,7 +115,7 @@ class Work:
         with self._budget.hold(width * height):
             picture = read_picture(data, name="picture", formats=self._settings.input_formats, convert_16_bit=True)
             coder = classical(name)
-            made, quality = encode_within(coder, on_white(picture), target_size)
+            made, quality = encode_within(coder, on_white(upright(picture)), target_size)
         headers = {"Gancodec-Codec": coder.name, "Gancodec-Quality": f"{quality:g}"}
         return Answer(body=made, media_type=OTHERS[name], headers=headers)
 

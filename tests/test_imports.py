@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
     "timing": set(),
+    "writing": {"errors"},
     "container": {"errors"},
     "entropy": {"errors"},
     "picture": {"errors"},
@@ -32,15 +33,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "description": {"container", "registry"},
     "client": {"errors"},
     "features": {"errors", "networks"},
-    "weights": {"errors", "networks", "entropy", "registry"},
+    "weights": {"errors", "writing", "networks", "entropy", "registry"},
     "pipeline": {"errors", "timing", "entropy", "picture", "networks", "weights"},
     "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
     "evaluation": {
-        "errors", "defaults", "container", "features", "networks", "picture", "pipeline", "registry", "codec",
+        "errors", "defaults", "timing", "writing", "container", "features", "networks", "picture", "pipeline",
+        "registry", "codec",
     },
     "training": {
-        "__init__", "errors", "networks", "entropy", "features", "picture", "registry", "weights", "pipeline", "codec",
-        "evaluation",
+        "__init__", "errors", "defaults", "writing", "networks", "entropy", "features", "picture", "registry",
+        "weights", "pipeline", "codec", "evaluation",
     },
 }
 """Top-level module or package of gancodec -> the others it may import."""
@@ -52,6 +54,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
     "timing": set(),
+    "writing": set(),
     "container": set(),
     "registry": set(),
     "description": set(),

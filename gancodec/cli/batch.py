@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from gancodec.cli import report, stdout
 from gancodec.cli.failures import Failure, exit_code
 from gancodec.cli.inputs import read
-from gancodec.cli.outputs import Job, is_file, refuse_existing, write_file
+from gancodec.cli.outputs import Job, is_file, refuse_existing, write_output
 from gancodec.cli.progress import progress
 from gancodec.container import Header
 from gancodec.errors import ConfigError
@@ -155,7 +155,7 @@ class Batch(Generic[T]):
             if output is None:
                 stdout.write_bytes(converted.data)
             else:
-                write_file(output, converted.data, make_folders=policy.make_folders)
+                write_output(output, converted.data, make_folders=policy.make_folders)
         self._succeed(job, converted, bytes_before=len(data), seconds=opened_in + time.perf_counter() - started)
 
     def _succeed(self, job: Job, converted: Converted, *, bytes_before: int, seconds: float) -> None:

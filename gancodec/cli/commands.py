@@ -404,7 +404,10 @@ def serve(
         str | None,
         typer.Option("--codec", metavar="NAME|PATH[,...]", help="Default: all that are shipped.", show_default=False),
     ] = None,
-    device: DeviceOption = Device.AUTO,
+    device: Annotated[
+        Device | None,
+        typer.Option("--device", help="Default: GANCODEC_SERVICE_DEVICE, else auto.", show_default=False),
+    ] = None,
     open_access: Annotated[
         bool, typer.Option("--open-access", help="Let everybody in who can reach it, without a key.")
     ] = False,
@@ -417,7 +420,8 @@ def serve(
     gancodec serve
     GANCODEC_SERVICE_API_KEYS=secret gancodec serve --host 0.0.0.0
     """
-    return lambda: serving.serve(host=host, port=port, codecs=codec, device=device.value, open_access=open_access)
+    chosen = None if device is None else device.value
+    return lambda: serving.serve(host=host, port=port, codecs=codec, device=chosen, open_access=open_access)
 
 
 def _policy(force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool) -> Policy:

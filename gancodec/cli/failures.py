@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from gancodec.errors import GancodecError, PictureError
 
@@ -15,12 +15,6 @@ SOME_FAILED: Final = 7
 
 class InputError(PictureError):
     """The operating system does not let us read an input, of whatever kind it is."""
-
-
-class OutputError(GancodecError):
-    """The operating system does not let us write an output."""
-
-    exit_code: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gancodec.cli.failures import OutputError
 from gancodec.cli.inputs import STANDARD_STREAM, Source, is_folder
-from gancodec.errors import ConfigError
+from gancodec.errors import ConfigError, OutputError
+from gancodec.writing import write_file
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
-_NAME_IN_TEMPORARY = 48
 """Characters of the output's name in that of its temporary, which may not be longer than 255 bytes."""
 
 
@@ -92,35 +90,20 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113  as in is_folder()
 
 
-def write_file(output: Path, data: bytes, *, make_folders: bool) -> None:
-    """Write a complete file or none: into a temporary beside `output`, which then takes its name.
-
-    A link is followed, so that it stays one.  Raises OutputError.
-    """
-    target = Path(os.path.realpath(output))
-    temporary = target.with_name(f".{target.name[:_NAME_IN_TEMPORARY]}.gncpart-{secrets.token_hex(4)}")
-    try:
-        if make_folders:
-            _make_folder(target.parent)
-        try:
-            # Not tempfile: its files are private, and would stay so under their final name.
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:  # Ctrl-C too
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as exc:
-        raise OutputError(f"cannot write {output}: {exc.strerror}", hint="check the folder, rights and space") from exc
+def write_output(output: Path, data: bytes, *, make_folders: bool) -> None:
+    """``write_file``, in a folder that is made if need be.  Raises OutputError."""
+    if make_folders:
+        _make_folder(Path(os.path.realpath(output)).parent, output)
+    write_file(output, data)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, output: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as exc:  # which would read as if that were the trouble with the output
-        raise NotADirectoryError(exc.errno, f"{folder} is not a folder") from exc
+        raise OutputError(f"cannot write {output}: {folder} is not a folder", hint="check the folder") from exc
+    except OSError as exc:
+        raise OutputError(f"cannot write {output}: {exc.strerror}", hint="check the folder, rights and space") from exc
 
 
 def _plan_stdout(sources: Sequence[Source], *, json: bool) -> list[Job]:

@@ -11,7 +11,7 @@ from gancodec.errors import ConfigError
 VARIABLE = "GANCODEC_SERVICE_"
 
 
-def serve(*, host: str, port: int, codecs: str | None, device: str, open_access: bool) -> int:
+def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_access: bool) -> int:
     """Serve until it is told to stop; returns 0.  What is given here stands above the environment.
 
     Raises ConfigError where the extra is missing, or settings do not fit.
@@ -22,7 +22,8 @@ def serve(*, host: str, port: int, codecs: str | None, device: str, open_access:
     import uvicorn
     from pydantic import ValidationError
 
-    os.environ[f"{VARIABLE}DEVICE"] = device
+    if device is not None:
+        os.environ[f"{VARIABLE}DEVICE"] = device
     if codecs is not None:
         os.environ[f"{VARIABLE}CODECS"] = codecs
     if open_access:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from gancodec.cli.failures import OutputError
+from gancodec.errors import OutputError
 
 
 def write_text(text: str) -> None:

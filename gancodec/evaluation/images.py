@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from gancodec.errors import ConfigError
 from gancodec.evaluation.coders import Coder
@@ -34,3 +37,14 @@ def check_image_names(pictures: Sequence[str], coders: Sequence[Coder]) -> None:
     name, count = names.most_common(1)[0]
     if count > 1:
         raise ConfigError(f"{count} decoded pictures would be called {name}", hint="rename pictures, or use two runs")
+
+
+def as_picture_file(picture: Image.Image, path: Path) -> bytes:
+    """The bytes of a file of the format that the suffix names.  Raises ConfigError for a suffix without one."""
+    buffer = io.BytesIO()
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    try:
+        picture.save(buffer, format=kind or path.suffix.lstrip("."))
+    except (KeyError, OSError, ValueError) as exc:
+        raise ConfigError(f"{path} has no suffix of a picture format", hint="give a name that ends in .png") from exc
+    return buffer.getvalue()

@@ -14,8 +14,10 @@ from PIL import Image
 
 from gancodec.errors import ConfigError, PictureError
 from gancodec.evaluation.columns import Metric, Unavailable, chosen_metrics
+from gancodec.evaluation.images import as_picture_file
 from gancodec.evaluation.metrics import bpp
 from gancodec.evaluation.sweep import load_rgb
+from gancodec.writing import write_file
 
 GNC_SUFFIX = ".gnc"
 
@@ -65,7 +67,7 @@ def compare_files(
     Raises PictureError, FormatError for files that cannot be read, ConfigError for two sizes, unknown metrics and those
     of sets of pictures, ModelError for codecs and features that do not serve.
     """
-    if "fid" in metrics:
+    if "fid" in [name.lower() for name in metrics]:
         raise ConfigError("FID compares sets of pictures, not two", hint="use `gancodec eval`")
     network = None
     if features is not None:
@@ -92,16 +94,14 @@ def difference(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> NDArray[np
 def write_difference(pair: Pair, path: Path, *, gain: float) -> None:
     """Write |a − b|·gain, cut off at 255, as a picture of the format that the suffix names.
 
-    Raises ConfigError if it cannot be written.
+    Raises ConfigError for a suffix without a format and for one of the two pictures itself, OutputError if it cannot be
+    written.
     """
+    for side in (pair.a, pair.b):
+        if path.exists() and path.samefile(side.name):
+            raise ConfigError(f"{path} is one of the two pictures", hint="give the difference another name")
     levels = np.minimum(difference(pair.a.rgb_HWC, pair.b.rgb_HWC) * np.float32(gain), 255).round().astype(np.uint8)
-    partial = path.with_name(f".partial.{path.name}")
-    try:
-        Image.fromarray(levels).save(partial)
-        partial.replace(path)
-    except (OSError, ValueError) as exc:
-        partial.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written: {exc}", hint="give a name that ends in .png") from exc
+    write_file(path, as_picture_file(Image.fromarray(levels), path))
 
 
 def as_lines(pair: Pair) -> list[str]:
@@ -127,7 +127,7 @@ def as_row(pair: Pair) -> dict[str, Any]:
         "b_bytes": pair.b.size_bytes,
         **finite,
         "greatest_difference": pair.greatest_difference,
-        "skipped": {each.key: each.reason for each in pair.unavailable},
+        "unavailable": {each.key: each.reason for each in pair.unavailable},
     }
 
 

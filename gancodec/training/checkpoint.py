@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gancodec.errors import ConfigError, WrongModelError
+from gancodec.writing import write_file
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -55,10 +56,8 @@ def save_checkpoint(
         "progress": json.dumps(asdict(progress)),
         "configuration": json.dumps(configuration, sort_keys=True),
     }
-    partial = path.with_name(f".{path.name}.partial")
     # Not save_file, which leaves a file that only its owner may read.
-    partial.write_bytes(save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata))
-    partial.replace(path)
+    write_file(path, save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata))
 
 
 def read_progress(path: Path) -> tuple[Progress, dict[str, Any]]:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gancodec.writing import write_file
+
 Row = dict[str, Any]
 LOG = "log.jsonl"
 SHOWN = (("loss", "loss {:.3f}"), ("bpp", "{:.3f} bpp"), ("psnr", "{:.2f} dB"), ("d_loss", "D {:.2f}"))
@@ -124,6 +126,4 @@ def _drop_rows(path: Path, stage: str, from_step: int) -> None:
             continue  # cut short by a kill
         if row.get("stage") != stage or row.get("step", 0) <= from_step:
             kept.append(line + "\n")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_file(path, "".join(kept))

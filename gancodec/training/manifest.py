@@ -6,13 +6,18 @@ import hashlib
 import json
 from pathlib import Path
 
+from gancodec.defaults import DEFAULT_CODEC
 from gancodec.registry import SUFFIX, read_entry
+from gancodec.writing import write_file
 
 
 def write_manifest(folder: Path) -> None:
-    """List every codec in ``folder``, by name.  Raises WrongModelError for a .safetensors that is not a codec."""
+    """List every codec in ``folder`` by name, the default one first.
+
+    Raises WrongModelError for a .safetensors that is not a codec.
+    """
     rows = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stem != DEFAULT_CODEC, path.name)):
         entry = read_entry(path)
         rows.append(
             {
@@ -26,6 +31,4 @@ def write_manifest(folder: Path) -> None:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             }
         )
-    partial = folder / ".manifest.json.partial"
-    partial.write_text(json.dumps({"models": rows}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / "manifest.json")
+    write_file(folder / "manifest.json", json.dumps({"models": rows}, indent=1) + "\n")

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from gancodec import __version__
 from gancodec.codec import choose_device
-from gancodec.errors import ConfigError, MissingModelError
+from gancodec.errors import ConfigError, MissingModelError, OutputError
 from gancodec.features import load_features
 from gancodec.networks.config import ExtremeConfig, PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
@@ -42,6 +41,7 @@ from gancodec.training.warm_start import carry_over, extreme_model, photo_model,
 from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
 from gancodec.weights import ExtremeWeights, PhotoWeights, Synthesis, Weights, load_weights
 from gancodec.weights.tensors import tensors_digest
+from gancodec.writing import write_file
 
 KLT_MEGAPIXELS = 26.0
 """Of crops that a run from scratch takes its transform from."""
@@ -93,8 +93,8 @@ def _train_codecs(request: Request, report: Callable[[str], None], device: torch
                 runner = _Runner(request, job, photos, squares, features, device, world, say, interruption)
                 try:
                     done.append(runner.go())
-                except (OSError, SafetensorError) as exc:
-                    raise ConfigError(
+                except (OSError, OutputError) as exc:
+                    raise OutputError(
                         f"{job.out} cannot be written: {exc}",
                         hint="make room, then go on with --resume: the last checkpoint is whole",
                     ) from exc
@@ -310,7 +310,5 @@ class _Runner:
         }
 
     def _write_configuration(self) -> None:
-        path = self.job.out / "configuration.json"
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(self._configuration(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        text = json.dumps(self._configuration(), indent=2, ensure_ascii=False) + "\n"
+        write_file(self.job.out / "configuration.json", text)

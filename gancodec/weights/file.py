@@ -14,6 +14,7 @@ from gancodec.registry import ModelEntry
 from gancodec.weights.extreme import ExtremeWeights
 from gancodec.weights.photo import PhotoWeights
 from gancodec.weights.tensors import TABLES_PREFIX, Tensors, model_id, tensors_digest
+from gancodec.writing import write_file
 
 STORED_TYPES = (torch.float16, torch.float32, torch.int8, torch.int32, torch.bool)
 
@@ -33,9 +34,7 @@ def save_weights(path: Path, weights: Weights, *, name: str, licence: str, notes
         "has_realism": "true" if weights.has_realism else "false",
         "tensors_sha256": tensors_digest(tensors, "").hex(),
     }
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(tensors, metadata))
-    partial.replace(path)
+    write_file(path, save(tensors, metadata))
     return identity
 
 

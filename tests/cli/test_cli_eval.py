@@ -189,7 +189,9 @@ def test_two_pictures_are_compared(run: Run, folder: Path) -> None:
         (("a.png", "small.png"), [], 2),
         (("a.png", "a.png"), ["--metrics", "fid"], 2),
         (("a.png", "a.png"), ["--difference", "d.xyz"], 2),
-        (("a.png", "a.png"), ["--difference", "missing/d.png"], 2),
+        (("a.png", "a.png"), ["--difference", "missing/d.png"], 1),
+        (("a.png", "b.png"), ["--difference", "b.png"], 2),
+        (("a.png", "a.png"), ["--metrics", "FID"], 2),
         (("a.png", "a.png"), ["--realism", "3"], 2),
     ],
 )
@@ -198,6 +200,7 @@ def test_what_cannot_be_compared_is_one_line(
 ) -> None:
     sys.modules["gancodec.codec"].Codec.for_file = staticmethod(lambda data, device: _read_header(data))  # type: ignore[attr-defined]
     Image.fromarray(photo_like(64, 48)).save("a.png")
+    Image.fromarray(photo_like(64, 48)).save("b.png")
     Image.fromarray(photo_like(48, 64)).save("small.png")
     Path("broken.png").write_bytes(b"no")
     Path("broken.gnc").write_bytes(b"no")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gancodec.codec import Codec
-from gancodec.errors import ConfigError
+from gancodec.errors import ConfigError, OutputError
 from gancodec.registry import read_entry, read_metadata
 from gancodec.training import export, loop, plan, run
 from gancodec.training.config import Preset
@@ -137,7 +137,7 @@ def test_full_disk_is_one_sentence(photo_folder: Path, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(loop, "save_checkpoint", full)
-    with pytest.raises(ConfigError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         go(photo_folder, tmp_path / "run", codec="extreme")
 
 
