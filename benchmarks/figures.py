@@ -22,7 +22,7 @@ from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import Coder, GancodecCoder
 from gancodec.evaluation.columns import Metric
 from gancodec.evaluation.plot import draw
-from gancodec.evaluation.request import EvalRequest, evaluate
+from gancodec.evaluation.request import QUALITIES, EvalRequest, evaluate
 from gancodec.evaluation.results import Comparison, Curve, Point, SweepResult
 from gancodec.evaluation.strips import encode_within
 from gancodec.evaluation.sweep import load_rgb
@@ -35,8 +35,9 @@ RATES_BPP = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 STRIP_PICTURES = ("coffee.png", "chelsea.png")
 STRIP_BPP = 0.2
 STRIP_PX = 300
-"""Side of the squares, cut from the middle and shown twice as large."""
+"""Side of the squares, cut from the middle."""
 STRIP_ZOOM = 1.6
+"""How much larger they are shown."""
 MARK = "<!-- figures: {} -->"
 END = "<!-- end -->"
 Section = str
@@ -78,7 +79,7 @@ def measure(kodak: Path, features: str | None, *, quick: bool) -> SweepResult:
         inputs=[kodak],
         codecs=names,
         realisms=(0.0, 1.0),
-        qualities=(15.0, 45.0) if quick else EvalRequest.qualities,
+        qualities=(15.0, 45.0) if quick else QUALITIES,
         against=("webp",) if quick else ("jpeg", "webp", "avif", "jxl"),
         metrics=("psnr", "ms-ssim") if quick else ("psnr", "ms-ssim", "ssimulacra2"),
         features=features,
@@ -219,7 +220,8 @@ def strip(names: Sequence[str]) -> Image.Image:
         picture = load_rgb(ROOT / "examples" / name)
         limit = round(STRIP_BPP * picture.width * picture.height / 8)
         shown: list[tuple[str, Image.Image]] = [("original", picture)]
-        for coder in (ours, *others):
+        coders: list[Coder] = [ours, *others]
+        for coder in coders:
             shown += versions(coder, picture, limit)
         for column, (label, image) in enumerate(shown):
             left, top = column * (side + 6), row * (side + 34)

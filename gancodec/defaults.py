@@ -7,3 +7,7 @@ from typing import Final
 DEFAULT_QUALITY: Final = 60.0
 """Quality where none is asked for: about 0.7 bpp on photographs."""
 DEFAULT_CODEC: Final = "photo"
+PICTURE_SUFFIXES: Final = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+)
+"""What counts as a picture in a folder; a file that is named may have any suffix."""

@@ -14,8 +14,9 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from gancodec.cli.failures import InputError, wants_traceback
-from gancodec.cli.inputs import PICTURE_SUFFIXES, expand
+from gancodec.cli.inputs import expand
 from gancodec.cli.options import in_range
+from gancodec.defaults import PICTURE_SUFFIXES
 from gancodec.errors import ConfigError
 from gancodec.evaluation.bench.plan import (
     DEFAULT_PEERS,

@@ -27,12 +27,12 @@ from gancodec.cli import (
 from gancodec.cli.batch import Batch, Policy
 from gancodec.cli.bench_options import BenchOptions
 from gancodec.cli.eval_options import EvalOptions
-from gancodec.cli.inputs import GNC_SUFFIXES, PICTURE_SUFFIXES, expand
+from gancodec.cli.inputs import GNC_SUFFIXES, expand
 from gancodec.cli.loading import Decoders
 from gancodec.cli.options import Device, PictureFormat
 from gancodec.cli.outputs import names_folder, plan
 from gancodec.cli.train_options import StageChoice, TrainOptions
-from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY, PICTURE_SUFFIXES
 
 Task = Callable[[], int]
 

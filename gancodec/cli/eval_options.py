@@ -55,11 +55,11 @@ class EvalOptions:
 
         return EvalRequest(
             inputs=self.inputs,
-            codecs=names(self.codec),
+            codecs=names("--codec", self.codec),
             qualities=numbers("--qualities", self.qualities),
             realisms=numbers("--realism", self.realism),
-            against=[] if self.against == "none" else names(self.against),
-            metrics=names(self.metrics),
+            against=[] if self.against in ("none", "") else names("--against", self.against),
+            metrics=names("--metrics", self.metrics),
             features=self.features,
             reference=None if self.reference is None else self.reference.value,
             at_bpp=[] if self.at_bpp is None else numbers("--at-bpp", self.at_bpp),
@@ -82,9 +82,12 @@ def numbers(option: str, text: str) -> list[float]:
         raise ConfigError(f"{option} is {text!r}", hint="give numbers, with commas between them") from exc
 
 
-def names(text: str) -> list[str]:
-    """The words of a list with commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+def names(option: str, text: str) -> list[str]:
+    """The words of a list with commas.  Raises ConfigError for none."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found:
+        raise ConfigError(f"{option} is {text!r}", hint="give at least one name")
+    return found
 
 
 def _file(option: str, text: str, metavar: str = "F") -> typer.models.OptionInfo:

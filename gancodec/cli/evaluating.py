@@ -56,7 +56,7 @@ def compare(
 
     with report.warnings_about("compare"):
         found = pair.compare_files(
-            Path(a), Path(b), metrics=names(metrics), features=features, realism=realism, device=device
+            Path(a), Path(b), metrics=names("--metrics", metrics), features=features, realism=realism, device=device
         )
     if difference is not None:
         pair.write_difference(found, difference, gain=gain)

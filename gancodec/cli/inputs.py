@@ -13,10 +13,6 @@ from gancodec.cli.failures import InputError
 from gancodec.errors import ConfigError
 
 STANDARD_STREAM: Final = "-"
-PICTURE_SUFFIXES: Final = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-)
-"""What counts as a picture in a folder; a file that is named may have any suffix."""
 GNC_SUFFIXES: Final = frozenset((".gnc",))
 
 

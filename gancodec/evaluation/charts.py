@@ -89,14 +89,15 @@ def shown_curves(result: SweepResult) -> list[ShownCurve]:
 
 
 def charts(result: SweepResult, shown: Sequence[ShownCurve]) -> str:
+    """A chart for each metric that has values, under one legend: HTML."""
     window = rate_window(result)
-    charts = [chart for metric in result.metrics if (chart := _chart(metric, shown, window))]
-    if not charts:
+    drawn = [chart for metric in result.metrics if (chart := _chart(metric, shown, window))]
+    if not drawn:
         return '<p class="about">None of the metrics has a value that could be drawn.</p>'
     keys = "\n".join(_key(each) for each in shown)
     return (
         f'<div class="legend" role="group" aria-label="Curves to show">\n{keys}\n</div>\n'
-        f'<div class="charts">\n{chr(10).join(charts)}\n</div>'
+        f'<div class="charts">\n{chr(10).join(drawn)}\n</div>'
     )
 
 
@@ -225,6 +226,7 @@ def named_value(metric: Metric, values: Values) -> str:
 
 
 def value_text(metric: Metric, values: Values) -> str:
+    """The number as tables have it; – where there is none."""
     value = values.get(metric.key)
     if value is None:
         return "–"

@@ -12,6 +12,8 @@ from typing import Final
 from PIL import Image, features
 
 from gancodec.errors import ConfigError, PictureError
+from gancodec.picture.modes import MAX_SIDE_PX
+from gancodec.picture.pillow_guard import pixel_limit
 
 JXL_PLUGIN: Final = "pillow-jxl-plugin"
 _LIBRARIES: Final = {"JPEG": "libjpeg_turbo", "WEBP": "webp", "AVIF": "avif", "JXL": JXL_PLUGIN}
@@ -92,7 +94,8 @@ class ClassicalCodec:
 
     def decode(self, data: bytes) -> Image.Image:
         """The picture, read back from the file."""
-        with Image.open(io.BytesIO(data), formats=[self.format]) as image:
+        # Pillow's own limit is below what we take.
+        with pixel_limit(MAX_SIDE_PX**2), Image.open(io.BytesIO(data), formats=[self.format]) as image:
             return image.convert("RGB")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancodec.errors import MissingModelError
+from gancodec.evaluation.metrics import quietly
 
 PATCH_PX = 256
 SHIFT_PX = 128
@@ -41,12 +42,12 @@ class FrechetDistance:
         if min(sum(map(len, a)), sum(map(len, b))) < 2:
             return None
         (mean_a, covariance_a), (mean_b, covariance_b) = (
-            (stacked.mean(0), np.cov(stacked, rowvar=False)) for stacked in map(np.concatenate, (a, b))
+            (stacked.mean(0), np.atleast_2d(np.cov(stacked, rowvar=False))) for stacked in map(np.concatenate, (a, b))
         )
         # Σ_a·Σ_b has real eigenvalues ≥ 0; what is imaginary in its root is rounding.
-        root = np.real(np.asarray(sqrtm(np.atleast_2d(covariance_a @ covariance_b))))
-        distance = np.square(mean_a - mean_b).sum() + np.trace(np.atleast_2d(covariance_a + covariance_b) - 2 * root)
-        return float(max(0.0, distance))
+        root = np.real(np.asarray(sqrtm(covariance_a @ covariance_b)))
+        distance = np.square(mean_a - mean_b).sum() + np.trace(covariance_a + covariance_b - 2 * root)
+        return max(0.0, float(distance)) if np.isfinite(distance) else None
 
 
 def patches(picture_HWC: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -63,7 +64,8 @@ def load_inception() -> Inception:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     try:
-        network = FeatureExtractorInceptionV3("inception-v3-compat", [str(FEATURES)])
+        with quietly():
+            network = FeatureExtractorInceptionV3("inception-v3-compat", [str(FEATURES)])
     except (OSError, RuntimeError) as exc:
         raise MissingModelError(f"the weights of InceptionV3 cannot be had: {exc}") from exc
 

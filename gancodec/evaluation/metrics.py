@@ -6,10 +6,12 @@ back from disk, never for a network's float output, which rounds more kindly.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -136,6 +138,13 @@ def ssimulacra2(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> float | N
         return float(compute_ssimulacra2(*files))
 
 
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without torchvision's warnings on how it is called, and with torch.hub's news of downloads on standard error."""
+    with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def load_lpips() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]:
     """LPIPS (Zhang et al. 2018, arXiv:1801.03924) of two pictures by the lpips package with AlexNet.
 
@@ -145,7 +154,7 @@ def load_lpips() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | Non
     import torch
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # torchvision's, on how it is called
+        with quietly():
             network = lpips.LPIPS(net="alex", verbose=False).eval()
     except (OSError, RuntimeError) as exc:
         raise MissingModelError(f"the weights of AlexNet cannot be had: {exc}; or give --features PATH") from exc
@@ -170,8 +179,8 @@ def load_dists() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | Non
     from torchmetrics.image.dists import DeepImageStructureAndTextureSimilarity
 
     try:
-        network = DeepImageStructureAndTextureSimilarity()
-        with warnings.catch_warnings(action="ignore"):  # torchvision's, on how it is called
+        with quietly():
+            network = DeepImageStructureAndTextureSimilarity()
             network(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))  # loads the weights
     except (OSError, RuntimeError, ImportError) as exc:
         raise MissingModelError(f"the weights of DISTS' VGG16 cannot be had: {exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from gancodec.errors import ConfigError
 from gancodec.evaluation.columns import Metric
 from gancodec.evaluation.results import Curve, Point, SweepResult
+from gancodec.writing import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +55,12 @@ def draw(result: SweepResult, path: Path) -> None:
         figure.axes[index].legend(loc=corner, fontsize=8.5, framealpha=0.9)
     count = len(result.pictures)
     figure.suptitle(f"Means over {count} picture{'s' if count != 1 else ''}, whole files, 8-bit RGB", fontsize=11)
+    buffer = io.BytesIO()
     try:
-        figure.savefig(path)
-    except (OSError, ValueError) as exc:
+        figure.savefig(buffer, format=path.suffix.lstrip(".").lower())
+    except ValueError as exc:
         raise ConfigError(f"cannot write {path}: {exc}", hint="use a name that ends in .png") from exc
+    write_file(path, buffer.getvalue())
 
 
 def _draw_panel(axes: Axes, result: SweepResult, metric: Metric) -> None:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from gancodec.errors import ConfigError
+from gancodec.errors import ConfigError, OutputError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import Coder, Facade, GancodecCoder
 from gancodec.evaluation.columns import DEFAULT, chosen_metrics
 from gancodec.evaluation.matched import check_rates
 from gancodec.evaluation.metrics import Features
-from gancodec.evaluation.published import is_kodak, kodak_curves
+from gancodec.evaluation.published import PUBLISHED_NET, is_kodak, kodak_curves, without_lpips
 from gancodec.evaluation.records import as_csv, as_curve_json, as_json
 from gancodec.evaluation.results import Curve, SweepResult
 from gancodec.evaluation.sweep import find_pictures, run_sweep
 from gancodec.evaluation.tables import as_markdown
+from gancodec.writing import write_file
 
 QUALITIES: Final = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 100.0)
 AGAINST: Final = ("jpeg", "webp", "avif")
 HTML: Final = (".html", ".htm")
+PLOTS: Final = (".png", ".svg", ".pdf")
 REPORT_PICTURES: Final = 8
 
 
@@ -60,9 +64,18 @@ class EvalRequest:
         for output in (self.json, self.csv, self.markdown, self.plot, self.curves, self.save_images):
             if output is not None and not output.parent.is_dir():
                 raise ConfigError(f"{output.parent} is no folder", hint="make it first")
-        for output in (self.json, self.csv, self.markdown, self.plot):
-            if output is not None and output.is_dir():
+        files = [output for output in (self.json, self.csv, self.markdown, self.plot) if output is not None]
+        for output in files:
+            if output.is_dir():
                 raise ConfigError(f"{output} is a folder", hint="give the name of a file")
+            if not os.access(output.parent, os.W_OK):
+                raise OutputError(f"{output.parent} cannot be written to", hint="check its rights")
+        if len(set(files)) < len(files):
+            raise ConfigError(f"two reports would be called {files[-1]}", hint="give each a name of its own")
+        if self.plot is not None and self.plot.suffix.lower() not in (*HTML, *PLOTS):
+            raise ConfigError(f"{self.plot} is no kind of plot", hint=f"use {', '.join((*PLOTS, *HTML))}")
+        if self.plot is not None and self.plot.suffix.lower() in PLOTS and find_spec("matplotlib") is None:
+            raise ConfigError("drawing needs matplotlib", hint="pip install 'gancodec[eval]'")
         for output in (self.curves, self.save_images):
             if output is not None and output.exists() and not output.is_dir():
                 raise ConfigError(f"{output} is a file", hint="give a folder")
@@ -71,64 +84,54 @@ class EvalRequest:
 def evaluate(request: EvalRequest, note: Callable[[str], None]) -> SweepResult:
     """Measure, and write all that was asked for; ``note`` gets a line after each picture.
 
-    Raises ConfigError for options that do not fit or outputs that cannot be written, ModelError for codecs or features
-    that do not serve.
+    Raises ConfigError for options that do not fit, OutputError for outputs that cannot be written, ModelError for
+    codecs or features that do not serve.
     """
     request.check()
-    references = _references(request.reference, request.inputs)
     against = [classical(name) for name in request.against]
     for each in against:
         each.check()
     features = _features(request.features)
+    references = _references(request.reference, request.inputs, features)
     metrics, unavailable = chosen_metrics(request.metrics, features)
     coders: list[Coder] = [*_coders(request, note), *against]
-    try:
-        for folder in (request.save_images, request.curves):
-            if folder is not None:
-                folder.mkdir(exist_ok=True)
-        result = run_sweep(
-            request.inputs,
-            coders,
-            metrics=metrics,
-            unavailable=unavailable,
-            references=references,
-            at_bpp=request.at_bpp,
-            images=request.save_images,
-            progress=note,
-        )
-        _write(request, result, coders, note)
-    except OSError as exc:
-        raise ConfigError(f"{exc.filename or 'a report'} cannot be written: {exc.strerror or exc}") from exc
+    for folder in (request.save_images, request.curves):
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+    result = run_sweep(
+        request.inputs,
+        coders,
+        metrics=metrics,
+        unavailable=unavailable,
+        references=references,
+        at_bpp=request.at_bpp,
+        images=request.save_images,
+        progress=note,
+    )
+    _write(request, result, coders, note)
     return result
 
 
 def _write(request: EvalRequest, result: SweepResult, coders: Sequence[Coder], note: Callable[[str], None]) -> None:
     if request.json is not None:
-        _replace(request.json, as_json(result))
+        write_file(request.json, as_json(result))
     if request.csv is not None:
-        _replace(request.csv, as_csv(result))
+        write_file(request.csv, as_csv(result))
     if request.markdown is not None:
-        _replace(request.markdown, as_markdown(result))
+        write_file(request.markdown, as_markdown(result))
     if request.curves is not None:
         for curve in result.curves:
-            _replace(request.curves / f"{curve.codec.replace('/', '_')}.json", as_curve_json(result, curve))
+            write_file(request.curves / f"{curve.codec.replace('/', '_')}.json", as_curve_json(result, curve))
     if request.plot is not None and request.plot.suffix.lower() in HTML:
         from gancodec.evaluation.html import as_html
         from gancodec.evaluation.strips import make_strips
 
         strips = make_strips(request.inputs, result, coders, count=request.report_pictures, progress=note)
-        _replace(request.plot, as_html(result, strips))
+        write_file(request.plot, as_html(result, strips))
     elif request.plot is not None:
         from gancodec.evaluation.plot import draw
 
         draw(result, request.plot)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def _features(text: str | None) -> Features | None:
@@ -163,12 +166,17 @@ def _coders(request: EvalRequest, note: Callable[[str], None]) -> list[GancodecC
     return coders
 
 
-def _references(name: str | None, inputs: Sequence[Path]) -> list[Curve]:
-    """Published curves for these pictures.  Raises ConfigError unless they are exactly those of the reference."""
+def _references(name: str | None, inputs: Sequence[Path], features: Features | None) -> list[Curve]:
+    """Published curves for these pictures, whose LPIPS is AlexNet's and means nothing beside another network's.
+
+    Raises ConfigError unless they are exactly those of the reference.
+    """
     if name is None:
         return []
-    names = [path.name for path in find_pictures(inputs)]
-    if not is_kodak(names):
-        seen = f"{len(names)} pictures from {names[0]} on"
-        raise ConfigError(f"published curves are for Kodak, not for {seen}", hint="give kodim01.png to kodim24.png")
-    return list(kodak_curves().values())
+    paths = find_pictures(inputs)
+    if not is_kodak(paths):
+        seen = f"{len(paths)} pictures from {paths[0].name} on"
+        hint = "give kodim01.png to kodim24.png, as they are: 768x512 and 512x768 pixels"
+        raise ConfigError(f"published curves are for Kodak, not for {seen}", hint=hint)
+    curves = list(kodak_curves().values())
+    return curves if features is None or features.name == PUBLISHED_NET else [without_lpips(each) for each in curves]

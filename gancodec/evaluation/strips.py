@@ -16,7 +16,7 @@ from gancodec.evaluation.classical import ClassicalCodec
 from gancodec.evaluation.coders import Coder
 from gancodec.evaluation.metrics import bpp
 from gancodec.evaluation.results import SweepResult, Values
-from gancodec.evaluation.sweep import find_pictures, load_rgb
+from gancodec.evaluation.sweep import load_rgb, named_pictures
 
 SHOWN_BY_BROWSERS: Final = {"JPEG": "image/jpeg", "WEBP": "image/webp", "AVIF": "image/avif"}
 """Formats whose very files can be shown, by Pillow's names; all else is shown as lossless WebP."""
@@ -33,7 +33,6 @@ class Version:
     """What one codec made of a picture."""
 
     codec: str
-    settings: str
     quality: float | None
     size_bytes: int
     """Of the file."""
@@ -70,15 +69,19 @@ def make_strips(
     The first coder's quality is the one of its curve that is nearest to ``target_bpp``; each other one gets the highest
     quality whose file is not larger, or its lowest.
     """
-    measured = set(result.pictures)
-    paths = [path for path in find_pictures(inputs) if path.name in measured]
-    if len(paths) > count:
-        paths = [paths[int(place)] for place in np.linspace(0, len(paths) - 1, count)]
+    named = named_pictures(inputs)
+    names = list(result.pictures)
+    if len(names) > count:
+        names = [names[int(place)] for place in np.linspace(0, len(names) - 1, count)]
     quality = min(result.curves[0].points, key=lambda point: abs(point.bpp - target_bpp)).quality
     strips = []
-    for number, path in enumerate(paths, start=1):
-        strips.append(make_strip(middle(load_rgb(path)), path.name, coders, quality, result))
-        progress(f"report: picture {number} of {len(paths)}")
+    for number, name in enumerate(names, start=1):
+        picture = load_rgb(named[name])
+        shown = middle(picture)
+        if shown.size != picture.size:
+            name += f" (the middle of {picture.width}×{picture.height} pixels, coded by itself)"
+        strips.append(make_strip(shown, name, coders, quality, result))
+        progress(f"report: picture {number} of {len(names)}")
     return strips
 
 
@@ -108,7 +111,6 @@ def make_strip(
             versions.append(
                 Version(
                     codec=decoder.name,
-                    settings=decoder.settings,
                     quality=used,
                     size_bytes=len(data),
                     bpp=bpp(len(data), picture.width, picture.height),

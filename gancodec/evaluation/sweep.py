@@ -9,6 +9,7 @@ distortion is measured on the 8-bit picture that the file decodes to.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancodec.errors import ConfigError, GancodecError, PictureError
+from gancodec.defaults import PICTURE_SUFFIXES
+from gancodec.errors import ConfigError, GancodecError, OutputError, PictureError
 from gancodec.evaluation.coders import Coder, Decoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, Unavailable
-from gancodec.evaluation.images import check_image_names, image_name
+from gancodec.evaluation.images import as_picture_file, check_image_names, image_name
 from gancodec.evaluation.matched import at_rates, check_rates
 from gancodec.evaluation.memory import peak_bytes
 from gancodec.evaluation.metrics import bpp
@@ -37,9 +39,8 @@ from gancodec.evaluation.results import (
     mean_timing,
 )
 from gancodec.picture import read_picture
+from gancodec.writing import write_file
 
-SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm")
-"""What is taken from a folder, which may also hold a README; files named one by one may have any suffix."""
 FILE: Final = "file"
 """The part of the seconds that no part of the codec claims: container, metadata, colours."""
 
@@ -68,38 +69,44 @@ def run_sweep(
 
     A picture that cannot be read, or that one of the coders refuses, is skipped for all of them, so that all means are
     over the same pictures.  Raises ConfigError if no coder is given, names repeat, rates make no sense, or no picture
-    is left; OSError if a decoded picture cannot be written.
+    is left; OutputError if a decoded picture cannot be written.
     """
     names = [decoder.name for coder in coders for decoder in coder.decoders]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"codecs to measure are {names}", hint="give at least one, and none twice")
     check_rates(at_bpp)
-    paths = find_pictures(inputs)
+    named = named_pictures(inputs)
     if images is not None:
-        check_image_names([path.name for path in paths], coders)
+        check_image_names(list(named), coders)
     rows: list[Row] = []
     pictures: list[str] = []
     skipped: list[Skipped] = []
     described = _Descriptions(metrics)
     started = time.monotonic()
-    for index, path in enumerate(paths, start=1):
+    for index, (name, path) in enumerate(named.items(), start=1):
         try:
             found = _Descriptions(metrics)
-            rows += measure_picture(load_rgb(path), path.name, coders, metrics, described=found, images=images)
+            rows += measure_picture(load_rgb(path), name, coders, metrics, described=found, images=images)
             described.join(found)  # not before the last coder has taken the picture
-            pictures.append(path.name)
+            pictures.append(name)
             outcome = "done"
-        except GancodecError as exc:
-            reason = str(exc).removeprefix(f"{path.name}: ")  # reading names the picture in its errors, codecs do not
-            skipped.append(Skipped(picture=path.name, reason=reason))
+        except OutputError:
+            raise
+        except (GancodecError, MemoryError, RuntimeError) as exc:
+            reason = _reason(exc).removeprefix(f"{path.name}: ")  # reading names the picture in its errors
+            skipped.append(Skipped(picture=name, reason=reason))
             outcome = f"skipped: {reason}"
         elapsed_s = time.monotonic() - started
-        left_s = elapsed_s / index * (len(paths) - index)
-        progress(f"[{index}/{len(paths)}] {path.name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
+        left_s = elapsed_s / index * (len(named) - index)
+        progress(f"[{index}/{len(named)}] {name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
     if not pictures:
-        raise ConfigError(f"none of {len(paths)} pictures could be measured", hint=f"the last: {skipped[-1].reason}")
+        raise ConfigError(f"none of {len(named)} pictures could be measured", hint=f"the last: {skipped[-1].reason}")
+    if skipped and references:
+        progress("published curves are left out: they are means over all of the pictures")
+        references = ()
     curves = tuple(_curve(coder, decoder, rows, described) for coder in coders for decoder in coder.decoders)
-    anchors = [curve for curve in (*curves[1:], *references) if len(curve.points) > 1 < len(curves[0].points)]
+    others = [curve for curve in (*curves[1:], *references) if len(curve.points) > 1]
+    anchors = others if len(curves[0].points) > 1 else []
     return SweepResult(
         metrics=tuple(metrics),
         pictures=tuple(pictures),
@@ -119,19 +126,40 @@ def run_sweep(
     )
 
 
+def _reason(exc: Exception) -> str:
+    """Why a picture is left out.  Raises what has nothing to do with the picture again."""
+    if isinstance(exc, GancodecError):
+        return str(exc)
+    if isinstance(exc, MemoryError) or "out of memory" in str(exc) or "can't allocate memory" in str(exc):
+        return "not enough memory"
+    raise exc
+
+
 def find_pictures(inputs: Sequence[Path]) -> list[Path]:
-    """The files among `inputs`, and the pictures in the folders among them by name.  Raises ConfigError for none."""
+    """The files among `inputs`, and the pictures in the folders among them by name, each once.
+
+    Raises ConfigError for none.
+    """
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            found += sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            files = (file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+            found += sorted(file for file in files if file.is_file())
         elif path.is_file():
             found.append(path)
         else:
             raise ConfigError(f"{path} is neither a file nor a folder", hint="give pictures or folders of pictures")
     if not found:
-        raise ConfigError(f"no pictures in {', '.join(map(str, inputs))}", hint=f"looked for {', '.join(SUFFIXES)}")
-    return found
+        looked_for = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise ConfigError(f"no pictures in {', '.join(map(str, inputs))}", hint=f"looked for {looked_for}")
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def named_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
+    """`find_pictures` by what tables call them: the file's name, with its folder's where two have one name."""
+    paths = find_pictures(inputs)
+    names = Counter(path.name for path in paths)
+    return {path.name if names[path.name] == 1 else f"{path.parent}/{path.name}": path for path in paths}
 
 
 def load_rgb(path: Path) -> Image.Image:
@@ -222,7 +250,7 @@ def measure_picture(
                 )
                 if images is not None:
                     file = images / image_name(name, coder.name, quality, decoder.realism)
-                    Image.fromarray(decoded_HWC).save(file, format="PNG")
+                    write_file(file, as_picture_file(Image.fromarray(decoded_HWC), file))
     return rows
 
 
@@ -243,5 +271,5 @@ def _curve(coder: Coder, decoder: Decoder, rows: Sequence[Row], described: _Desc
         )
         for quality in coder.qualities
     )
-    timing = mean_timing(own, coder.load_s)
+    timing = mean_timing(own, coder.load_s if decoder is coder.decoders[0] else None)
     return Curve(codec=decoder.name, settings=decoder.settings, points=tuple(points), timing=timing)

@@ -61,18 +61,29 @@ def _means(result: SweepResult) -> Table:
             for curve in result.curves
             for point in curve.points
         ),
-        footnotes=lower if result.comparisons else lower + missing_comparisons(result),
+        footnotes=(*lower, *_undefined(result), *(() if result.comparisons else missing_comparisons(result))),
     )
 
 
+def _undefined(result: SweepResult) -> tuple[str, ...]:
+    """A sentence for each metric that some pictures have no value of, so that there is no mean."""
+    notes = []
+    for metric in result.metrics:
+        names = list(dict.fromkeys(row.picture for row in result.rows if row.values.get(metric.key, 0.0) is None))
+        if names:
+            few = f"{len(names)} of {_pictures(result)}"
+            notes.append(f"No {metric.label}: {few} too small for it, such as {names[0]}.")
+    return tuple(notes)
+
+
 def _equal_rates(result: SweepResult) -> Table:
-    scaled = [metric.scale_label for metric in result.metrics if metric.scale_label]
+    chosen = ", ".join(metric.scale_label for metric in result.metrics if metric.scale_label)
     return Table(
         title="At equal rates",
         header=("codec", "bpp", *_labels(result)),
         rows=tuple(_rate_cells(result, point) for point in result.at_rates),
         footnotes=(
-            f"Interpolated on the mean curves by PCHIP over log rate{f' ({chr(44).join(scaled)})' if scaled else ''}; "
+            f"Interpolated on the mean curves by PCHIP over log rate{f' ({chosen})' if chosen else ''}; "
             "–: no value there, nothing is extrapolated.",
             *_ranges(result),
             *_lower_is_better(result),

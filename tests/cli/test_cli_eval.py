@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 
 from gancodec.cli import eval_options
 from gancodec.cli.evaluating import SOME_SKIPPED
-from gancodec.evaluation import classical, columns
+from gancodec.evaluation import classical, columns, published
 from gancodec.evaluation.published import KODAK_NAMES
 from tests.evaluation.conftest import FakeCodec, photo_like
 
@@ -97,6 +98,10 @@ def test_metrics_that_need_what_is_not_there_are_said_to_be_skipped(
         ["--qualities", "ten"],
         ["--json", "missing/out.json"],
         ["--csv", "."],
+        ["--json", "same", "--csv", "same"],
+        ["--plot", "curves.xyz"],
+        ["--codec", ""],
+        ["--metrics", ","],
         ["--save-images", "missing/out"],
         ["--save-images", __file__],
         ["--curves", __file__],
@@ -108,6 +113,7 @@ def test_metrics_that_need_what_is_not_there_are_said_to_be_skipped(
     ],
     ids=[
         "pictures are not Kodak", "unknown codec", "unknown metric", "no number", "no such folder", "file is a folder",
+        "two of one name", "no kind of plot", "no codec", "no metric",
         "no such folder of images", "images into a file", "curves into a file", "rate 0", "realism above 1",
         "realism of a codec without", "a codec twice", "fewer than no pictures",
     ],
@@ -150,12 +156,46 @@ def test_features_are_loaded_from_a_file_and_missing_ones_are_5(run: Run, photos
     assert run(*options, "none.safetensors").code == 5
 
 
-def test_published_curves_join_for_kodak(run: Run, folder: Path) -> None:
+def test_published_curves_join_for_kodak(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "KODAK_SIDES_PX", {64, 48})
     (folder / "kodak").mkdir()
     for name in KODAK_NAMES:
         Image.fromarray(photo_like(64, 48)).save(folder / "kodak" / name)
     done = run("eval", "kodak", "--qualities", "0,50,100", "--against", "none", "--reference", "kodak")
     assert done.code == 0 and "cheng2020-attn (published)" in done.out.decode()
+    with (folder / "kodak" / "kodim07.png").open("r+b") as file:
+        file.truncate(200)  # its header is whole, its pixels are not
+    done = run("eval", "kodak", "--qualities", "0,50,100", "--against", "none", "--reference", "kodak")
+    assert done.code == SOME_SKIPPED and "(published)" not in done.out.decode()
+    assert any("published curves are left out" in line for line in done.lines)
+
+
+def test_report_with_pictures_survives_a_broken_namesake(run: Run, photos: Path, folder: Path) -> None:
+    other = folder / "other"
+    other.mkdir()
+    (other / "photo0.png").write_bytes(b"broken")
+    options = ["--qualities", "10,90", "--against", "webp", "--plot", "r.html"]
+    done = run("eval", photos, other, photos / "photo1.png", *options)
+    assert done.code == SOME_SKIPPED and "Means over 2 pictures" in done.out.decode()
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert page.count("data:image/webp;base64,") == 2 * 3 and "other/photo0.png" in page
+
+
+def test_devices_are_not_replaced_and_links_stay_links(run: Run, photos: Path, folder: Path) -> None:
+    Path("target.csv").write_text("old")
+    Path("link.csv").symlink_to("target.csv")
+    options = ["eval", photos, "--qualities", "50", "--against", "none"]
+    assert run(*options, "--csv", "link.csv").code == 0
+    assert Path("link.csv").is_symlink() and "photo0.png" in Path("target.csv").read_text()
+    os.mkfifo("pipe")
+    done = run(*options, "--json", "pipe")
+    assert done.code == 1 and "is not a regular file" in done.err and Path("pipe").is_fifo()
+
+
+def test_small_pictures_have_a_note(run: Run, photos: Path) -> None:
+    Image.fromarray(photo_like(100, 80)).save(photos / "small.png")
+    text = run("eval", photos, "--qualities", "10,90", "--against", "none").out.decode()
+    assert "No MS-SSIM: 1 of 3 pictures too small for it, such as small.png." in text
 
 
 def test_the_choices_are_those_of_the_evaluation() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.interpolate import PchipInterpolator
 
 from gancodec.evaluation.metrics import bpp, psnr
-from gancodec.evaluation.published import KODAK_NAMES, is_kodak, kodak_curves
+from gancodec.evaluation.published import KODAK_NAMES, is_kodak, kodak_curves, without_lpips
 
 KODAK = Path(os.environ.get("GANCODEC_KODAK", Path(__file__).resolve().parents[3] / "shared" / "data" / "kodak"))
 """Beside the checkout, or where GANCODEC_KODAK says."""
@@ -33,10 +33,25 @@ def test_every_curve_has_its_source_and_rises() -> None:
     assert curves["ms-illm"].points[0].values["lpips"] == 0.15762
 
 
-def test_kodak_is_all_24_and_nothing_else() -> None:
-    assert is_kodak(KODAK_NAMES[::-1])
-    assert not is_kodak(KODAK_NAMES[:23])
-    assert not is_kodak([*KODAK_NAMES, "kodim25.png"])
+def test_kodak_is_all_24_at_their_size_and_nothing_else(tmp_path: Path) -> None:
+    wide, tall = Image.new("RGB", (768, 512)), Image.new("RGB", (512, 768))
+    paths = [tmp_path / name for name in KODAK_NAMES]
+    for number, path in enumerate(paths):
+        (tall if number % 5 == 0 else wide).save(path)
+    assert is_kodak(paths[::-1])
+    assert not is_kodak(paths[:23])
+    assert not is_kodak([*paths, tmp_path / "kodim25.png"])
+    wide.resize((384, 256)).save(paths[3])
+    assert not is_kodak(paths)
+    paths[3].write_bytes(b"broken")
+    assert not is_kodak(paths)
+
+
+def test_published_lpips_can_be_left_out() -> None:
+    curve = kodak_curves()["ms-illm"]
+    left = without_lpips(curve)
+    assert [point.bpp for point in left.points] == [point.bpp for point in curve.points]
+    assert {key for point in left.points for key in point.values} == {"psnr", "ms-ssim"}
 
 
 # (bpp, PSNR in dB) of CompressAI's results/image/kodak/jpeg.json and webp.json, written with the defaults of

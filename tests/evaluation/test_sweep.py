@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gancodec.codec import Codec
-from gancodec.errors import ConfigError, PictureError
+from gancodec.errors import ConfigError, OutputError, PictureError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import GancodecCoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, lpips_metric
@@ -149,7 +149,7 @@ def test_pictures_that_would_overwrite_each_other_are_refused(folder: Path, tmp_
 
 
 def test_a_full_disk_is_not_mistaken_for_a_broken_picture(folder: Path, tmp_path: Path, fake_codec) -> None:
-    with pytest.raises(OSError, match="missing"):
+    with pytest.raises(OutputError, match="missing"):
         run_sweep([folder], [coder(fake_codec)], images=tmp_path / "missing")
 
 
@@ -224,6 +224,7 @@ def test_files_may_be_named_one_by_one_and_folders_give_pictures_only(folder: Pa
     readme = folder / "README.md"
     assert find_pictures([folder]) == [folder / "photo0.png", folder / "photo1.png"]
     assert find_pictures([readme, folder])[0] == readme
+    assert find_pictures([folder, folder / "photo1.png"]) == [folder / "photo0.png", folder / "photo1.png"]
     with pytest.raises(ConfigError, match="neither"):
         find_pictures([folder / "missing"])
 
@@ -315,3 +316,24 @@ def test_a_metric_of_all_pictures_together_sees_those_that_count(folder: Path, f
     (folder / "narrow.png").unlink()
     again = run_sweep([folder], coders, metrics=[PSNR, metric])
     assert [point.values for point in again.curves[0].points] == [point.values for point in result.curves[0].points]
+
+
+def test_pictures_of_one_name_are_told_apart(folder: Path, tmp_path: Path, fake_codec) -> None:
+    (tmp_path / "other").mkdir()
+    with Image.open(folder / "photo0.png") as picture:
+        picture.save(tmp_path / "other" / "photo0.png")
+    result = run_sweep([folder, tmp_path / "other"], [coder(fake_codec)])
+    assert result.pictures == (f"{folder}/photo0.png", "photo1.png", f"{tmp_path}/other/photo0.png")
+
+
+def test_a_picture_that_does_not_fit_into_memory_is_skipped(folder: Path, fake_codec) -> None:
+    compress = fake_codec.compress
+
+    def scarce(picture: Image.Image, **options: float) -> bytes:
+        if np.asarray(picture)[0, 0, 0] == np.asarray(Image.open(folder / "photo0.png"))[0, 0, 0]:
+            raise MemoryError
+        return compress(picture, **options)
+
+    fake_codec.compress = scarce
+    result = run_sweep([folder], [coder(fake_codec)])
+    assert [(each.picture, each.reason) for each in result.skipped] == [("photo0.png", "not enough memory")]
