@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from http.client import HTTPException
 from typing import Any, Final, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
@@ -156,7 +157,7 @@ class Client:
         except HTTPError as exc:
             with exc:
                 raise _refused(exc) from exc
-        except (URLError, OSError) as exc:
+        except (URLError, OSError, HTTPException) as exc:
             reason = getattr(exc, "reason", exc)
             raise ServiceError(f"{self._url} cannot be reached: {reason}", hint="is the service running?") from exc
 

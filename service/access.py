@@ -63,6 +63,12 @@ class AccessLog:
 
         try:
             await self.app(scope, receive, sending)
+        except Exception:
+            logging.getLogger("gancodec.service").exception("request %s failed", request_id)
+            if seen["status"]:
+                raise  # half an answer is out
+            failed = Problem("something unexpected happened", hint="the log knows the request_id")
+            await response(failed, request_id)(scope, receive, sending)
         finally:
             self._note(scope, request_id, time.perf_counter() - started, seen)
 
@@ -106,9 +112,3 @@ def install(app: FastAPI) -> None:
         found = Problem(str(exc.detail), headers=dict(exc.headers or {}))
         found.status, found.code, found.title = exc.status_code, "http", str(exc.detail)  # type: ignore[misc]
         return response(found, request.state.request_id)
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, exc: Exception) -> Response:
-        request_id = getattr(request.state, "request_id", "")
-        logging.getLogger("gancodec.service").error("request %s failed", request_id, exc_info=exc)
-        return response(Problem("something unexpected happened", hint="the log knows the request_id"), request_id)

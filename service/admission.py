@@ -13,35 +13,38 @@ from service.problems import QueueFull, Unauthorised
 RETRY_AFTER_S = 2
 
 
-class PixelBudget:
-    """Pixels of all requests in work; one 100-megapixel picture is not one thumbnail."""
+class Budget:
+    """What all requests in work may have together: pixels, or bytes of bodies."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, unit: str) -> None:
+        self.limit, self.unit = limit, unit
         self._held = 0
         self._lock = threading.Lock()
 
     @property
     def held(self) -> int:
-        """Pixels of the requests in work."""
+        """By the requests in work."""
         return self._held
 
     @contextmanager
-    def hold(self, pixels: int) -> Iterator[None]:
-        """Count ``pixels`` for the time of the block.  Raises QueueFull if they do not fit."""
+    def hold(self, amount: int) -> Iterator[None]:
+        """Count so much for the time of the block.  Raises QueueFull if it does not fit."""
         with self._lock:
-            if self._held + pixels > self.limit:
-                raise QueueFull(
-                    f"{self._held:,} of {self.limit:,} pixels are in work, and this picture has {pixels:,}",
-                    hint="try again a little later",
-                    headers={"Retry-After": str(RETRY_AFTER_S)},
+            if self._held + amount > self.limit:
+                raise full(
+                    f"{self._held:,} of {self.limit:,} {self.unit} are in work, and this request has {amount:,}"
                 )
-            self._held += pixels
+            self._held += amount
         try:
             yield
         finally:
             with self._lock:
-                self._held -= pixels
+                self._held -= amount
+
+
+def full(detail: str) -> QueueFull:
+    """The answer to one request too many."""
+    return QueueFull(detail, hint="try again a little later", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 class Doorkeeper:
@@ -51,10 +54,14 @@ class Doorkeeper:
         self._keys = [key.encode() for key in keys]
         self._open = open_access
 
-    def check(self, authorization: str | None, client: str | None, *, forwarded: bool) -> None:
+    def check(
+        self, authorization: str | None, client: str | None, *, host: str, forwarded: bool, cross_site: bool
+    ) -> None:
         """Raise Unauthorised for whoever may not.
 
-        client: address of the other end.  forwarded: whether a proxy stands between, whose address says nothing.
+        client: address of the other end.  host: name that the client asked for; another site's page can make its own
+        name mean this machine, but not the machine's name mean its own.  forwarded: whether a proxy stands between,
+        whose address says nothing.  cross_site: whether a browser says that another site's page asks.
         """
         if self._keys:
             scheme, _, given = (authorization or "").partition(" ")
@@ -65,7 +72,8 @@ class Doorkeeper:
             raise Unauthorised(
                 "give a key as Authorization: Bearer KEY", headers={"WWW-Authenticate": 'Bearer realm="gancodec"'}
             )
-        if self._open or (is_loopback(client) and not forwarded):
+        is_own = is_loopback(client) and names_loopback(host) and not forwarded and not cross_site
+        if self._open or is_own:
             return
         raise Unauthorised(
             "this service has no keys, and answers its own machine only",
@@ -80,3 +88,9 @@ def is_loopback(client: str | None) -> bool:
         return client is not None and ipaddress.ip_address(client).is_loopback
     except ValueError:
         return False
+
+
+def names_loopback(host: str) -> bool:
+    """Whether a Host header names the own machine."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return name.lower() == "localhost" or is_loopback(name.strip("[]"))

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse
 
 import gancodec
 from service import access, openapi, routes
-from service.admission import Doorkeeper, PixelBudget
+from service.admission import Budget, Doorkeeper
 from service.engine import Engine
 from service.measures import Measures
 from service.settings import Settings
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     measures = Measures()
     engine = Engine(settings, measures)
-    budget = PixelBudget(settings.queue_pixels)
+    budget = Budget(settings.queue_pixels, "pixels")
     measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=_gpu_bytes)
 
     @asynccontextmanager
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings, app.state.engine, app.state.measures = settings, engine, measures
     app.state.work = Work(settings, engine, budget, measures)
+    app.state.bodies = Budget(settings.queue_bytes, "bytes")
     app.state.threads = CapacityLimiter(settings.threads)
     keys = [key.get_secret_value() for key in settings.api_keys]
     app.state.doorkeeper = Doorkeeper(keys, open_access=settings.open_access)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from service.admission import full
 from service.batcher import ClosedError, DeadlineError
 from service.bodies import read_body
 from service.engine import Engine, Ticket
@@ -35,8 +37,13 @@ class Other(enum.StrEnum):
 def guarded(request: Request) -> None:
     """Only those who may."""
     client = request.client.host if request.client else None
-    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
-    request.app.state.doorkeeper.check(request.headers.get("authorization"), client, forwarded=forwarded)
+    request.app.state.doorkeeper.check(
+        request.headers.get("authorization"),
+        client,
+        host=request.headers.get("host", ""),
+        forwarded="x-forwarded-for" in request.headers or "forwarded" in request.headers,
+        cross_site=request.headers.get("sec-fetch-site", "") == "cross-site",
+    )
 
 
 Guarded = [Depends(guarded)]
@@ -61,8 +68,8 @@ async def compress(
     rate = check_rate(quality, target_bpp, target_size)
     work: Work = request.app.state.work
     request.app.state.engine.codec(codec)  # before the body is taken
-    data = await body_of(request)
-    return await answer(request, lambda ticket: work.compress(data, rate, codec, ticket))
+    async with body_of(request) as data:
+        return await answer(request, lambda ticket: work.compress(data, rate, codec, ticket))
 
 
 @router.post("/v1/decompress", dependencies=Guarded)
@@ -71,8 +78,8 @@ async def decompress(request: Request, realism: Realism = 0.0, accept: Accept = 
     only_known(request, "realism")
     work: Work = request.app.state.work
     request.app.state.engine.codec(None)
-    data = await body_of(request)
-    return await answer(request, lambda ticket: work.decompress(data, realism, accept, ticket))
+    async with body_of(request) as data:
+        return await answer(request, lambda ticket: work.decompress(data, realism, accept, ticket))
 
 
 @router.post("/v1/others/{name}", dependencies=Guarded)
@@ -84,17 +91,18 @@ async def others(
     """A picture as another codec's file of at most so many bytes, to compare with; else its smallest file."""
     only_known(request, "target_size")
     work: Work = request.app.state.work
-    data = await body_of(request)
-    return await answer(request, lambda ticket: work.other(data, name.value, target_size))
+    async with body_of(request) as data:
+        return await answer(request, lambda ticket: work.other(data, name.value, target_size))
 
 
 @router.post("/v1/info", dependencies=Guarded)
 async def info(request: Request) -> dict[str, Any]:
     """What is in a .gnc file; no network is asked."""
     only_known(request)
-    data = await body_of(request)
     work: Work = request.app.state.work
-    facts: dict[str, Any] = await anyio.to_thread.run_sync(work.info, data, limiter=request.app.state.threads)
+    async with body_of(request) as data:
+        check_threads(request)
+        facts: dict[str, Any] = await anyio.to_thread.run_sync(work.info, data, limiter=request.app.state.threads)
     return facts
 
 
@@ -148,15 +156,29 @@ def only_known(request: Request, *names: str) -> None:
             raise BadParameter(f"{name!r} is given twice")
 
 
-async def body_of(request: Request) -> bytes:
+@asynccontextmanager
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The body, which counts as held until the block ends.  Raises Problem."""
     settings = request.app.state.settings
-    data = await read_body(request, limit=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
-    request.app.state.measures.bytes.labels("in").inc(len(data))
-    return data
+    limit: int = settings.max_body_bytes
+    declared = request.headers.get("content-length", "")
+    # A body that does not say how long it is may have any length that is allowed.
+    with request.app.state.bodies.hold(min(int(declared), limit) if declared.isdigit() else limit):
+        data = await read_body(request, limit=limit, timeout_s=settings.body_timeout_s)
+        request.app.state.measures.bytes.labels("in").inc(len(data))
+        yield data
+
+
+def check_threads(request: Request) -> None:
+    """Raise QueueFull if too many requests wait for a thread already."""
+    waiting = request.app.state.threads.statistics().tasks_waiting
+    if waiting > request.app.state.settings.queue_requests:
+        raise full(f"{waiting} requests are waiting")
 
 
 async def answer(request: Request, do: Callable[[Ticket], Answer]) -> Response:
     """Run in a thread until it is done, the deadline has passed or the client has gone."""
+    check_threads(request)
     deadline_s: float = request.app.state.settings.deadline_s
     ticket = Ticket(time.monotonic() + deadline_s)
     task = asyncio.ensure_future(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import Field, SecretStr, field_validator
+from PIL import Image
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX: Final = "GANCODEC_SERVICE_"
@@ -39,8 +40,12 @@ class Settings(BaseSettings):
     """From the end of a request's body to its answer."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """For a request's body to come in."""
+    queue_bytes: int = Field(default=512 * MIB, ge=1)
+    """Of the bodies of all requests together, from their announcement to the answer."""
     threads: int = Field(default=16, ge=1)
     """Requests that are in work at once: reading and writing pictures, entropy coding."""
+    queue_requests: int = Field(default=64, ge=0)
+    """Requests that may wait for one of these threads."""
     api_keys: Annotated[list[SecretStr], NoDecode] = []
     """Any of them opens the service: ``Authorization: Bearer KEY``."""
     open_access: bool = False
@@ -57,9 +62,17 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("queue_pixels")
+    @field_validator("input_formats")
     @classmethod
-    def _holds_one(cls, value: int, info: Any) -> int:
-        if value < info.data.get("max_pixels", 0):
-            raise ValueError("queue_pixels is less than max_pixels: the largest picture would never be taken")
-        return value
+    def _known(cls, value: list[str]) -> list[str]:
+        Image.init()
+        names = [name.upper() for name in value]
+        if unknown := [name for name in names if name not in Image.OPEN]:
+            raise ValueError(f"Pillow reads no {', '.join(unknown)}")
+        return names
+
+    @model_validator(mode="after")
+    def _hold_one(self) -> Settings:
+        if self.queue_pixels < self.max_pixels or self.queue_bytes < self.max_body_bytes:
+            raise ValueError("the queue is smaller than what a single request may have: it would never be taken")
+        return self

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from PIL import Image
 
-from gancodec.container import Header, read_header
+from gancodec.container import ColourMode, Header, read_header
 from gancodec.description import describe
-from gancodec.errors import GancodecError, LimitError, PictureError
+from gancodec.errors import ConfigError, GancodecError, LimitError, PictureError
 from gancodec.picture import (
-    OUTPUT_FORMATS,
     Metadata,
     OutputFormat,
     Picture,
@@ -24,7 +23,7 @@ from gancodec.picture import (
     upright,
     write_picture,
 )
-from service.admission import PixelBudget
+from service.admission import Budget
 from service.engine import Engine, Ticket
 from service.measures import Measures
 from service.problems import BadParameter, NotAcceptable, OutOfReach, TooManyPixels, UnsupportedType
@@ -63,7 +62,7 @@ class Rate:
 class Work:
     """Compressing, decompressing and describing, within the limits of the settings."""
 
-    def __init__(self, settings: Settings, engine: Engine, budget: PixelBudget, measures: Measures) -> None:
+    def __init__(self, settings: Settings, engine: Engine, budget: Budget, measures: Measures) -> None:
         self._settings, self._engine, self._budget, self._measures = settings, engine, budget, measures
 
     def compress(self, data: bytes, rate: Rate, codec_name: str | None, ticket: Ticket) -> Answer:
@@ -89,14 +88,14 @@ class Work:
         header = read_header(data)
         self._check(header.width, header.height)
         codec = self._engine.for_request(self._engine.codec_of(header.model_id), ticket)
+        liked = liked_types(accept, has_alpha=header.mode in (ColourMode.LA, ColourMode.RGBA))
         with self._budget.hold(header.width * header.height):
             opened = codec.open(data, realism=realism)
             (picture,) = codec.decode([opened])
             if isinstance(picture, GancodecError):
                 raise picture
-            media_type = negotiate(accept, picture)
             started = time.perf_counter()
-            body = write_picture(picture, TYPES[media_type])
+            body, media_type = _written(picture, liked)
             self._measures.parts({FILE: time.perf_counter() - started})
         headers = _facts(data, header, codec.entry.name, ticket)
         if opened.container.damaged:
@@ -150,19 +149,28 @@ def on_white(picture: Picture) -> Image.Image:
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def negotiate(accept: str | None, picture: Picture) -> str:
-    """The media type that the client likes best of those that can hold the picture (RFC 9110, 12.5.1).
+def _written(picture: Picture, liked: Sequence[str]) -> tuple[bytes, str]:
+    """The first of these types that can hold the picture.  Raises NotAcceptable."""
+    reason = ""
+    for media_type in liked:
+        try:
+            return write_picture(picture, TYPES[media_type]), media_type
+        except ConfigError as exc:
+            reason = exc.message
+    raise NotAcceptable(reason, hint="accept image/png")
+
+
+def liked_types(accept: str | None, *, has_alpha: bool) -> list[str]:
+    """The media types that the client accepts and that can hold the picture, the best first (RFC 9110, 12.5.1).
 
     Raises NotAcceptable.
     """
-    able = [each for each, name in TYPES.items() if name in OUTPUT_FORMATS]
-    if picture.alpha_HW is not None:
-        able.remove("image/jpeg")
-    liked = [(quality_of(each, accept), -place, each) for place, each in enumerate(able)]
-    best = max(liked)
-    if best[0] <= 0:
+    able = [each for each in TYPES if not (has_alpha and each == "image/jpeg")]
+    liked = sorted(able, key=lambda each: -quality_of(each, accept))
+    liked = [each for each in liked if quality_of(each, accept) > 0]
+    if not liked:
         raise NotAcceptable(f"{accept!r} allows none of {', '.join(able)}", hint="accept image/png")
-    return best[2]
+    return liked
 
 
 def quality_of(media_type: str, accept: str | None) -> float:

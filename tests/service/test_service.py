@@ -184,7 +184,7 @@ def test_a_bomb_is_refused_by_its_header(service: Service) -> None:
 def test_a_body_is_counted_while_it_streams_in(service: Service) -> None:
     """Without a length that would say so before."""
     with socket.create_connection(service.address, timeout=SOON) as connection:
-        connection.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"%x\r\n" % 65_536 + bytes(65_536) + b"\r\n"
         sent = 0
         try:
@@ -200,7 +200,7 @@ def test_a_body_is_counted_while_it_streams_in(service: Service) -> None:
 def test_slow_bodies_are_given_up() -> None:
     with serving(codecs=[TINY], body_timeout_s=0.3) as service, socket.create_connection(service.address) as connection:
         connection.settimeout(SOON)
-        connection.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        connection.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
         assert b" 408 " in connection.recv(200)
 
 
@@ -259,7 +259,7 @@ def test_a_client_that_went_away_costs_no_device_time(monkeypatch: pytest.Monkey
                 time.sleep(0.01)
             body = file_of(picture(90, 200))
             with socket.create_connection(service.address, timeout=SOON) as connection:
-                head = f"POST /v1/compress HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                head = f"POST /v1/compress HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
                 connection.sendall(head.encode() + body)
                 deadline = time.monotonic() + SOON
                 while service.app.state.engine.waiting == 0 and time.monotonic() < deadline:
@@ -392,3 +392,78 @@ def test_the_client_says_when_nobody_is_there() -> None:
     assert not client.is_ready()
     with pytest.raises(ServiceError, match="cannot be reached"):
         client.codecs()
+
+
+def test_many_small_requests_get_429_too() -> None:
+    """Pixels alone would let them all wait for a thread until their deadline."""
+    with serving(codecs=[TINY], threads=2, queue_requests=2, batch_delay_ms=200.0) as service:
+        image = file_of(picture(20, 20))
+        with ThreadPoolExecutor(16) as pool:
+            statuses = [status for status, _, _ in pool.map(lambda _: send(service, "/v1/compress", image), range(16))]
+        assert set(statuses) == {200, 429} and statuses.count(200) >= 4
+
+
+def test_bodies_are_counted_before_they_are_in() -> None:
+    with serving(codecs=[TINY], max_body_bytes=1_000_000, queue_bytes=1_500_000) as service:
+        head = b"POST /v1/compress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\nabc"
+        with socket.create_connection(service.address) as connection:
+            connection.sendall(head)
+            deadline = time.monotonic() + SOON
+            while service.app.state.bodies.held == 0 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            found = problem(service, "/v1/compress", bytes(900_000))
+            assert (found["status"], found["code"]) == (429, "queue_full")
+        deadline = time.monotonic() + SOON
+        while service.app.state.bodies.held and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert service.client().compress(file_of(picture())).width == 70
+
+
+def test_another_sites_page_may_not_use_the_own_machine(service: Service) -> None:
+    for headers in ({"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "localhost.evil.example:80"}):
+        found = problem(service, "/v1/codecs", method="GET", headers=headers)
+        assert (found["status"], found["code"]) == (401, "unauthorised")
+    for host in ("localhost:1234", "127.0.0.1", "[::1]:80"):
+        assert send(service, "/v1/codecs", method="GET", headers={"Host": host})[0] == 200
+
+
+def test_what_fails_is_a_problem_with_an_id_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(codecs=[TINY]) as service:
+        monkeypatch.setattr(service.app.state.work, "info", lambda data: 1 / 0)
+        status, headers, data = send(service, "/v1/info", b"x", headers={"X-Request-Id": "it"})
+        assert status == 500 and headers["x-request-id"] == "it" and "content-security-policy" in headers
+        assert json.loads(data)["code"] == "internal" and b"ZeroDivision" not in data
+        assert 'status="500"' in send(service, "/metrics", method="GET")[2].decode()
+
+
+def test_damaged_metadata_is_told_of_to_whom_it_belongs(client: Client) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    data = client.compress(file_of(picture(), exif=exif)).data
+    assert client.decompress(data).warning == ""
+    spoilt = bytearray(data)
+    spoilt[-6] ^= 0xFF  # in the last chunk: the metadata
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: client.decompress(bytes(spoilt) if n % 2 else data).warning, range(24)))
+    assert [bool(text) for text in found] == [n % 2 == 1 for n in range(24)]
+
+
+def test_a_format_that_cannot_hold_the_picture_is_passed_over(service: Service, client: Client) -> None:
+    data = client.compress(file_of(wide())).data
+    status, headers, _ = send(service, "/v1/decompress", data, headers={"Accept": "image/webp, image/png;q=0.5"})
+    assert status == 200 and headers["content-type"] == "image/png"
+    assert problem(service, "/v1/decompress", data, headers={"Accept": "image/webp"})["code"] == "not_acceptable"
+
+
+def wide() -> Image.Image:
+    """One pixel wider than WebP can be."""
+    return Image.fromarray(made_picture(5, 16, 16_384))
+
+
+def test_turned_photos_are_compared_upright(service: Service) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = file_of(picture(90, 60), "JPEG", exif=exif)
+    _, _, data = send(service, "/v1/others/webp?target_size=100000", image)
+    with Image.open(io.BytesIO(data)) as shown:
+        assert shown.size == (90, 60)
