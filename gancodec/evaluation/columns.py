@@ -158,4 +158,6 @@ def _metric(name: str, features: Features | None) -> Metric:
 
 def _need(module: str) -> None:
     if find_spec(module) is None:
-        raise _Missing(f"needs {module.replace('_', '-')}; {INSTALL}")
+        # torch-fidelity is in no extra of ours: it brings a package called `tests` along, which hides other people's.
+        install = "pip install torch-fidelity" if module == "torch_fidelity" else INSTALL
+        raise _Missing(f"needs {module.replace('_', '-')}; {install}")
