@@ -62,12 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     draw(only_curves(result), IMAGES / "kodak.png")
     strip(STRIP_PICTURES).save(IMAGES / "strip.webp", quality=92, method=6)
+    unused = set(sections)
     changed = 0
     for path in (ROOT / "README.md", *sorted((ROOT / "weights").glob("*.md"))):
         before = path.read_text(encoding="utf-8")
         after = replaced(before, sections, path.name)
         changed += before != after
+        unused -= {name for name in sections if MARK.format(name) in before}
         path.write_text(after, encoding="utf-8")
+    if unused:
+        print(f"no text has a mark for {', '.join(sorted(unused))}", file=sys.stderr)
     print(f"{changed} texts changed; look at docs/images and `git diff` before you commit")
     return 0
 
