@@ -19,12 +19,11 @@ from PIL import Image, ImageDraw, ImageFont
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError, GancodecError
 from gancodec.evaluation.classical import classical
-from gancodec.evaluation.coders import Coder, GancodecCoder
+from gancodec.evaluation.coders import Coder, GancodecCoder, encode_within
 from gancodec.evaluation.columns import Metric
 from gancodec.evaluation.plot import draw
 from gancodec.evaluation.request import QUALITIES, EvalRequest, evaluate
 from gancodec.evaluation.results import Comparison, Curve, Point, SweepResult
-from gancodec.evaluation.strips import encode_within
 from gancodec.evaluation.sweep import load_rgb
 from gancodec.evaluation.tables import Table, markdown
 from gancodec.registry import shipped_models

@@ -186,7 +186,7 @@ class Codec:
     def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[Symbols]:
         """Pictures of one padded size through the networks; qualities in 1/256.  Raises ConfigError for mixed sizes."""
         with self._lock:
-            return self.pipeline.quantise([_to_rgb(picture.colour_HWC) for picture in pictures], qualities_256)
+            return self.pipeline.quantise([picture.rgb_HWC for picture in pictures], qualities_256)
 
     def write(self, picture: Picture, alpha: bytes | None, symbols: Symbols, quality_256: int) -> bytes:
         """The .gnc file of a picture that was quantised; in any thread.  alpha: from ``encode_alpha``."""
@@ -248,7 +248,7 @@ class Codec:
 
     def encode_pixels(self, colour_HWC: NDArray[np.uint8], quality_256: int, *, measure: bool = False) -> Coded:
         """The payload alone of uint8 [H, W, 1 or 3]; ``measure`` adds the ideal code length."""
-        return self.pipeline.encode(_to_rgb(colour_HWC), quality_256, measure=measure)
+        return self.pipeline.encode(Picture(colour_HWC=colour_HWC).rgb_HWC, quality_256, measure=measure)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -286,10 +286,6 @@ class Opened:
             alpha_HW=self.alpha_HW,
             metadata=Metadata(icc=metadata.get(b"ICCP"), exif=metadata.get(b"EXIF"), xmp=metadata.get(b"XMP ")),
         )
-
-
-def _to_rgb(colour_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
 
 
 def _to_grey(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:

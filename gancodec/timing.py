@@ -12,6 +12,8 @@ NETWORK: Final = "network"
 """Networks and the steps between them, results waited for."""
 ENTROPY: Final = "entropy coding"
 """Range coder and tables, on the CPU."""
+FILE: Final = "file"
+"""Container, metadata and colours, or a picture file: what is left of a conversion's time."""
 
 
 class Stopwatch:

@@ -138,7 +138,9 @@ async def readyz(request: Request) -> JSONResponse:
     engine: Engine = request.app.state.engine
     if engine.ready:
         return JSONResponse({"status": "ready"})
-    raise NotReady(engine.failure or "weights are being loaded, or the service is closing")
+    if engine.failure:
+        raise NotReady("the codecs could not be started", hint="the service's log says why")
+    raise NotReady("weights are being loaded, or the service is closing")
 
 
 @router.get("/metrics", include_in_schema=False, dependencies=Guarded)

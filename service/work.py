@@ -23,13 +23,13 @@ from gancodec.picture import (
     upright,
     write_picture,
 )
+from gancodec.timing import FILE
 from service.admission import Budget
 from service.engine import Engine, Ticket
 from service.measures import Measures
 from service.problems import BadParameter, NotAcceptable, OutOfReach, TooManyPixels, UnsupportedType
 from service.settings import Settings
 
-FILE: Final = "file"
 GNC_TYPE: Final = "application/vnd.gancodec"
 TYPES: Final[Mapping[str, OutputFormat]] = {
     "image/png": "png", "image/webp": "webp", "image/avif": "avif", "image/jpeg": "jpeg",
@@ -108,7 +108,7 @@ class Work:
         Raises Problem, or PictureError.
         """
         from gancodec.evaluation.classical import classical
-        from gancodec.evaluation.strips import encode_within
+        from gancodec.evaluation.coders import encode_within
 
         width, height = self._size(data)
         with self._budget.hold(width * height):

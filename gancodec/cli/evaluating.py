@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 from gancodec.cli import report, stdout
 from gancodec.cli.eval_options import STDOUT, EvalOptions, names
+from gancodec.cli.failures import SOME_FAILED
 
-SOME_SKIPPED: Final = 7
-"""Figures were printed, but some of the pictures are not in them."""
+if TYPE_CHECKING:
+    from gancodec.evaluation.columns import Unavailable
 
 
 def evaluate(given: EvalOptions) -> int:
-    """Measure and print; returns 0, or SOME_SKIPPED.
+    """Measure and print; returns 0, or SOME_FAILED if some of the pictures are not in the figures.
 
     Raises ConfigError for options, pictures and outputs that do not fit, ModelError for codecs and features.
     """
@@ -28,11 +30,10 @@ def evaluate(given: EvalOptions) -> int:
     else:
         for line in as_text(result).splitlines():
             report.data(line)
-    for each in result.unavailable:
-        report.say(f"warning: {each.key} skipped: {each.reason}")
+    _say_unavailable(result.unavailable)
     if result.skipped:
         report.say(f"{len(result.skipped)} of {len(result.pictures) + len(result.skipped)} pictures were left out")
-        return SOME_SKIPPED
+        return SOME_FAILED
     return 0
 
 
@@ -65,6 +66,10 @@ def compare(
     else:
         for line in pair.as_lines(found):
             report.data(line)
-    for each in found.unavailable:
-        report.say(f"warning: {each.key} skipped: {each.reason}")
+    _say_unavailable(found.unavailable)
     return 0
+
+
+def _say_unavailable(metrics: Sequence[Unavailable]) -> None:
+    for each in metrics:
+        report.say(f"warning: {each.key} skipped: {each.reason}")

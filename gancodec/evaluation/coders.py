@@ -8,7 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from gancodec.errors import ConfigError
+from gancodec.errors import ConfigError, GancodecError
 
 
 class Decoder(Protocol):
@@ -153,3 +153,27 @@ class GancodecCoder:
     def parts_taken(self) -> Mapping[str, float]:
         """Seconds in networks and in entropy coding since this was last asked."""
         return self._codec.pipeline.clock.take()
+
+
+def encode_within(coder: Coder, picture: Image.Image, limit_bytes: int) -> tuple[bytes, float | None]:
+    """The file of the highest quality that has at most so many bytes, else that of the lowest; and that quality.
+
+    By bisection over whole qualities 0..100: sizes rise with quality, if not at every step.
+    """
+    settings = [quality for quality in coder.qualities if quality is not None]
+    if not settings:
+        return coder.encode(picture, None), None
+    low, high = 0, 100
+    best: tuple[bytes, float | None] | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        try:
+            data = coder.encode(picture, float(middle))
+        except GancodecError:
+            low = middle + 1  # JPEG has no quality 0 that all its libraries take
+            continue
+        if len(data) <= limit_bytes:
+            best, low = (data, float(middle)), middle + 1
+        else:
+            high = middle - 1
+    return best or (coder.encode(picture, min(settings)), min(settings))

@@ -1,10 +1,11 @@
-"""How much memory this process has used so far, at most."""
+"""How much memory this process has used so far, at most; and whether there was too little."""
 
 from __future__ import annotations
 
 import sys
+from typing import Final
 
-HOST = "process"
+HOST: Final = "process"
 
 
 def peak_bytes() -> dict[str, int]:
@@ -21,3 +22,10 @@ def peak_bytes() -> dict[str, int]:
     if torch is not None and torch.cuda.is_available():
         peaks |= {f"cuda:{index}": torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count())}
     return peaks
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether this is what Python, or one of torch's allocators, says when there is no more."""
+    # Of torch the GPU's allocator says the first, the CPU's the second.
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -16,7 +16,7 @@ from gancodec.errors import ConfigError, PictureError
 from gancodec.evaluation.columns import Metric, Unavailable, chosen_metrics
 from gancodec.evaluation.images import as_picture_file
 from gancodec.evaluation.metrics import bpp
-from gancodec.evaluation.sweep import load_rgb
+from gancodec.evaluation.sweep import load_rgb, opaque_rgb
 from gancodec.writing import write_file
 
 GNC_SUFFIX = ".gnc"
@@ -142,8 +142,4 @@ def _open(path: Path, realism: float | None, device: str) -> Side:
     from gancodec.codec import Codec
 
     picture = Codec.for_file(data, device).decompress_picture(data, realism=realism)
-    if picture.alpha_HW is not None and picture.alpha_HW.min() < 255:
-        raise PictureError(f"{path}: is partly transparent", hint="flatten it onto a background first")
-    colour_HWC = picture.colour_HWC
-    rgb_HWC = np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
-    return Side(name=str(path), size_bytes=size_bytes, rgb_HWC=rgb_HWC)
+    return Side(name=str(path), size_bytes=size_bytes, rgb_HWC=opaque_rgb(picture, str(path)))

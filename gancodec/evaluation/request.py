@@ -61,6 +61,8 @@ class EvalRequest:
     def check(self) -> None:
         """Raise ConfigError for what can be seen to be wrong before the first of many minutes."""
         check_rates(self.at_bpp)
+        if find_spec("scipy") is None:
+            raise ConfigError("comparing curves needs scipy", hint="pip install 'gancodec[eval]'")
         for output in (self.json, self.csv, self.markdown, self.plot, self.curves, self.save_images):
             if output is not None and not output.parent.is_dir():
                 raise ConfigError(f"{output.parent} is no folder", hint="make it first")

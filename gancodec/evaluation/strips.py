@@ -11,9 +11,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from gancodec.errors import GancodecError
 from gancodec.evaluation.classical import ClassicalCodec
-from gancodec.evaluation.coders import Coder
+from gancodec.evaluation.coders import Coder, encode_within
 from gancodec.evaluation.metrics import bpp
 from gancodec.evaluation.results import SweepResult, Values
 from gancodec.evaluation.sweep import load_rgb, named_pictures
@@ -23,7 +22,6 @@ SHOWN_BY_BROWSERS: Final = {"JPEG": "image/jpeg", "WEBP": "image/webp", "AVIF": 
 LOSSLESS: Final = "image/webp"
 LOW_BPP: Final = 0.25
 """Where differences are seen: the first codec's quality that comes nearest is shown."""
-QUALITY_STEPS: Final = 101
 SHOWN_SIDE_PX: Final = 1280
 """Of larger pictures the middle is coded and shown, as a picture of its own: a page stays small enough to open."""
 
@@ -127,30 +125,6 @@ def make_strip(
         original=_lossless(picture),
         versions=tuple(versions),
     )
-
-
-def encode_within(coder: Coder, picture: Image.Image, limit_bytes: int) -> tuple[bytes, float | None]:
-    """The file of the highest quality that has at most so many bytes, else that of the lowest; and that quality.
-
-    By bisection over whole qualities 0..100: sizes rise with quality, if not at every step.
-    """
-    settings = [quality for quality in coder.qualities if quality is not None]
-    if not settings:
-        return coder.encode(picture, None), None
-    low, high = 0, QUALITY_STEPS - 1
-    best: tuple[bytes, float | None] | None = None
-    while low <= high:
-        middle = (low + high) // 2
-        try:
-            data = coder.encode(picture, float(middle))
-        except GancodecError:
-            low = middle + 1  # JPEG has no quality 0 that all its libraries take
-            continue
-        if len(data) <= limit_bytes:
-            best, low = (data, float(middle)), middle + 1
-        else:
-            high = middle - 1
-    return best or (coder.encode(picture, min(settings)), min(settings))
 
 
 def _shown(coder: Coder, data: bytes, decoded: Image.Image) -> tuple[str, bytes]:

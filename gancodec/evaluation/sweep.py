@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from gancodec.evaluation.coders import Coder, Decoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, Unavailable
 from gancodec.evaluation.images import as_picture_file, check_image_names, image_name
 from gancodec.evaluation.matched import at_rates, check_rates
-from gancodec.evaluation.memory import peak_bytes
+from gancodec.evaluation.memory import is_out_of_memory, peak_bytes
 from gancodec.evaluation.metrics import bpp
 from gancodec.evaluation.results import (
     TOTAL,
@@ -38,11 +37,9 @@ from gancodec.evaluation.results import (
     mean_point,
     mean_timing,
 )
-from gancodec.picture import read_picture
+from gancodec.picture import Picture, read_picture
+from gancodec.timing import FILE
 from gancodec.writing import write_file
-
-FILE: Final = "file"
-"""The part of the seconds that no part of the codec claims: container, metadata, colours."""
 
 
 def run_sweep(
@@ -130,7 +127,7 @@ def _reason(exc: Exception) -> str:
     """Why a picture is left out.  Raises what has nothing to do with the picture again."""
     if isinstance(exc, GancodecError):
         return str(exc)
-    if isinstance(exc, MemoryError) or "out of memory" in str(exc) or "can't allocate memory" in str(exc):
+    if is_out_of_memory(exc):
         return "not enough memory"
     raise exc
 
@@ -171,11 +168,14 @@ def load_rgb(path: Path) -> Image.Image:
         data = path.read_bytes()
     except OSError as exc:
         raise PictureError(f"{path.name}: {exc.strerror}", hint="check that it may be read") from exc
-    picture = read_picture(data, name=path.name)
-    if picture.alpha_HW is not None and picture.alpha_HW.min() < 255:
-        raise PictureError(f"{path.name}: is partly transparent", hint="flatten it onto a background first")
-    colour_HWC = picture.colour_HWC
-    return Image.fromarray(np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC)
+    return Image.fromarray(opaque_rgb(read_picture(data, name=path.name), path.name))
+
+
+def opaque_rgb(picture: Picture, name: str) -> NDArray[np.uint8]:
+    """[H, W, 3] of a picture.  Raises PictureError, with its name, where something shows through."""
+    if not picture.is_opaque:
+        raise PictureError(f"{name}: is partly transparent", hint="flatten it onto a background first")
+    return picture.rgb_HWC
 
 
 class _Descriptions:

@@ -69,6 +69,17 @@ class Picture:
         return "RGB" if self.alpha_HW is None else "RGBA"
 
     @property
+    def rgb_HWC(self) -> NDArray[np.uint8]:
+        """Three channels in any case: grey is repeated."""
+        colour_HWC = self.colour_HWC
+        return np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether there is no alpha, or nothing shows through it."""
+        return self.alpha_HW is None or bool(self.alpha_HW.min() == 255)
+
+    @property
     def width(self) -> int:
         """Columns, in pixels."""
         return int(self.colour_HWC.shape[1])

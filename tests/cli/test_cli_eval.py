@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import os
 import sys
@@ -16,9 +18,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from gancodec.cli import eval_options
-from gancodec.cli.evaluating import SOME_SKIPPED
-from gancodec.evaluation import classical, columns, published
+from gancodec.cli import commands, eval_options
+from gancodec.cli.failures import SOME_FAILED
+from gancodec.evaluation import classical, columns, published, request
 from gancodec.evaluation.published import KODAK_NAMES
 from tests.evaluation.conftest import FakeCodec, photo_like
 
@@ -70,7 +72,7 @@ def test_folder_with_all_kinds_is_evaluated_to_the_end(run: Run, photos: Path) -
     clear.putpixel((0, 0), (0, 0, 0, 0))
     clear.save(photos / "clear.png")
     done = run("eval", photos, "--qualities", "50", "--against", "none")
-    assert done.code == SOME_SKIPPED
+    assert done.code == SOME_FAILED
     assert "Means over 3 pictures" in done.out.decode()
     assert "Skipped: 2 of 5 pictures" in done.out.decode() and "is partly transparent" in done.out.decode()
     assert "2 of 5 pictures were left out" in done.lines[-1]
@@ -87,6 +89,15 @@ def test_metrics_that_need_what_is_not_there_are_said_to_be_skipped(
     assert any("fid skipped: needs torch-fidelity" in line for line in done.lines)
     done = run("eval", photos, "--qualities", "50", "--against", "none", "--metrics", "fid")
     assert done.code == 2 and "nothing to measure" in done.err
+
+
+def test_missing_extra_is_found_before_the_first_picture(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = request.find_spec
+    monkeypatch.setattr(request, "find_spec", lambda name: None if name == "scipy" else found(name))
+    done = run("eval", photos)
+    assert done.code == 2 and "needs scipy; pip install" in done.err and "photo0" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,7 @@ def test_published_curves_join_for_kodak(run: Run, folder: Path, monkeypatch: py
     with (folder / "kodak" / "kodim07.png").open("r+b") as file:
         file.truncate(200)  # its header is whole, its pixels are not
     done = run("eval", "kodak", "--qualities", "0,50,100", "--against", "none", "--reference", "kodak")
-    assert done.code == SOME_SKIPPED and "(published)" not in done.out.decode()
+    assert done.code == SOME_FAILED and "(published)" not in done.out.decode()
     assert any("published curves are left out" in line for line in done.lines)
 
 
@@ -176,7 +187,7 @@ def test_report_with_pictures_survives_a_broken_namesake(run: Run, photos: Path,
     (other / "photo0.png").write_bytes(b"broken")
     options = ["--qualities", "10,90", "--against", "webp", "--plot", "r.html"]
     done = run("eval", photos, other, photos / "photo1.png", *options)
-    assert done.code == SOME_SKIPPED and "Means over 2 pictures" in done.out.decode()
+    assert done.code == SOME_FAILED and "Means over 2 pictures" in done.out.decode()
     page = Path("r.html").read_text(encoding="utf-8")
     assert page.count("data:image/webp;base64,") == 2 * 3 and "other/photo0.png" in page
 
@@ -201,6 +212,13 @@ def test_small_pictures_have_a_note(run: Run, photos: Path) -> None:
 def test_the_choices_are_those_of_the_evaluation() -> None:
     assert eval_options.METRICS == columns.NAMES
     assert tuple(classical.CLASSICAL) == eval_options.AGAINST
+    shown = {name: each.default for name, each in inspect.signature(commands.evaluate).parameters.items()}
+    default = {each.name: each.default for each in dataclasses.fields(request.EvalRequest)}
+    assert eval_options.numbers("", shown["qualities"]) == list(default["qualities"])
+    assert eval_options.numbers("", shown["realism"]) == list(default["realisms"])
+    assert eval_options.names("", shown["against"]) == list(default["against"])
+    assert eval_options.names("", shown["metrics"]) == list(default["metrics"])
+    assert shown["report_pictures"] == default["report_pictures"]
 
 
 def test_two_pictures_are_compared(run: Run, folder: Path) -> None:

@@ -42,12 +42,6 @@ def test_jpeg_is_progressive_with_the_subsampling_asked_for(name: str, sampling:
         assert image.info["progressive"]
 
 
-def test_jpeg_tables_are_optimised(photo: Image.Image) -> None:
-    plain = io.BytesIO()
-    photo.save(plain, format="JPEG", quality=75, progressive=True)
-    assert len(classical("jpeg").encode(photo, 75)) <= len(plain.getvalue())
-
-
 def test_avif_keeps_colour_at_full_resolution() -> None:
     """Stripes of red and green, one pixel wide and alike in luma, survive 4:4:4 and blur to one colour in 4:2:0."""
     stripes = np.zeros((64, 64, 3), np.uint8)

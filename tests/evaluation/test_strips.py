@@ -12,9 +12,9 @@ from PIL import Image
 
 from gancodec.evaluation import strips
 from gancodec.evaluation.classical import classical
-from gancodec.evaluation.coders import GancodecCoder
+from gancodec.evaluation.coders import GancodecCoder, encode_within
 from gancodec.evaluation.results import SweepResult
-from gancodec.evaluation.strips import encode_within, make_strips
+from gancodec.evaluation.strips import make_strips
 from gancodec.evaluation.sweep import run_sweep
 
 

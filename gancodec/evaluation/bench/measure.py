@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 import traceback
@@ -23,6 +22,7 @@ from PIL import Image
 from gancodec.errors import GancodecError, PictureError
 from gancodec.evaluation.bench.contenders import Contender, import_only, load
 from gancodec.evaluation.bench.content import photo_like
+from gancodec.evaluation.memory import HOST, is_out_of_memory, peak_bytes
 
 Job = dict[str, Any]
 Run = tuple[float, float, dict[str, float]]
@@ -76,8 +76,7 @@ def read_rgb(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
         data = Path(name).read_bytes()
     except OSError as exc:
         raise PictureError(f"{name}: cannot be read: {exc.strerror}", hint="check the name and its rights") from exc
-    colour_HWC = read_picture(data, name=name).colour_HWC
-    return np.repeat(colour_HWC, 3, axis=2) if colour_HWC.shape[2] == 1 else colour_HWC
+    return read_picture(data, name=name).rgb_HWC
 
 
 def save(rgb_HWC: np.ndarray[Any, np.dtype[np.uint8]], folder: str, number: int) -> Job:
@@ -169,13 +168,7 @@ def memory(job: Job, answers: Answers) -> Job:
         load(name, job).encode(open_rgb(job["picture"]))
     elif job["job"] == "decode":
         load(name, job).decode([Path(job["file"]).read_bytes()] * job["batch"])
-    return {"peak_bytes": peak_bytes(), "cuda_bytes": cuda_bytes(job["device"])}
-
-
-def peak_bytes() -> int:
-    """Largest resident size of this process so far; the kernel counts KiB, macOS bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return {"peak_bytes": peak_bytes()[HOST], "cuda_bytes": cuda_bytes(job["device"])}
 
 
 def cuda_bytes(device: str) -> int | None:
@@ -212,8 +205,7 @@ def open_rgb(path: str) -> Image.Image:
 def reason(exc: Exception) -> str:
     """One line for the table."""
     text = str(exc).partition("\n")[0]
-    # Of torch's allocators the one of the GPU says the first, that of the CPU the second.
-    if isinstance(exc, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if is_out_of_memory(exc):
         return "out of memory"
     return text if isinstance(exc, GancodecError) else f"{type(exc).__name__}: {text}"
 
