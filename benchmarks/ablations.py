@@ -26,6 +26,7 @@ from gancodec.errors import ConfigError
 from gancodec.evaluation.bjontegaard import bd_rate
 from gancodec.networks.blocks import zero_
 from gancodec.networks.config import PhotoConfig
+from gancodec.networks.half import use_half_products
 from gancodec.networks.integer import LOG_SCALE_STEP, TABLES
 from gancodec.networks.klt import initialise_klt
 from gancodec.networks.photo import SCALE_MIN, PhotoModel, bounded_log_scale
@@ -130,6 +131,7 @@ ARMS: dict[str, Arm] = {
     "Muon for 1×1 layers": Arm(optimiser=MuonAndAdam),
     "AdamW, beta2 0.999": Arm(optimiser=lambda model: adam(model, beta2=0.999)),
     "learning rates × 2": Arm(optimiser=lambda model: adam(model, factor=2.0)),
+    "products in bfloat16": Arm(prepare=use_half_products),
     "two context steps": Arm(attributes={"merged": 2}),
     "no context": Arm(attributes={"merged": 4}),
     "no linear shortcut": Arm(prepare=without_shortcut),

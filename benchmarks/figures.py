@@ -1,9 +1,10 @@
-"""Every table and picture of README.md and the weights' cards, from scratch, with the shipped weights.
+"""Every table and picture of README.md, docs/kodak.md and the weights' cards, from scratch, with the shipped weights.
 
     python benchmarks/figures.py KODAK [--features PATH:alex] [--quick]      (make figures KODAK=… FEATURES=…)
 
-Text between ``<!-- figures: NAME -->`` and ``<!-- end -->`` is replaced; pictures go to docs/images.  About an hour on
-two cores; --quick leaves the slow metrics and codecs out, to see whether everything runs, and writes nothing.
+Text between ``<!-- figures: NAME -->`` and ``<!-- end -->`` is replaced; pictures go to docs/images.  An hour on one
+core, most of it SSIMULACRA2; --quick leaves the slow metrics and codecs out, to see whether everything runs, and prints
+the texts in place of writing them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -23,65 +26,61 @@ from gancodec.evaluation.coders import Coder, GancodecCoder, encode_within
 from gancodec.evaluation.columns import Metric
 from gancodec.evaluation.plot import draw
 from gancodec.evaluation.request import QUALITIES, EvalRequest, evaluate
-from gancodec.evaluation.results import Comparison, Curve, Point, SweepResult
+from gancodec.evaluation.results import Comparison, Curve, Point, RatePoint, SweepResult, Values
 from gancodec.evaluation.sweep import load_rgb
 from gancodec.evaluation.tables import Table, markdown
 from gancodec.registry import shipped_models
+from gancodec.writing import write_file
 
-ROOT = Path(__file__).resolve().parents[1]
-IMAGES = ROOT / "docs" / "images"
-RATES_BPP = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
-STRIP_PICTURES = ("coffee.png", "chelsea.png")
-STRIP_BPP = 0.2
-STRIP_PX = 300
+ROOT: Final = Path(__file__).resolve().parents[1]
+IMAGES: Final = ROOT / "docs" / "images"
+REALISMS: Final = (0.0, 1.0)
+RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+RATES_SHORT_BPP: Final = (0.2, 0.5)
+ANCHORS_SHORT: Final = (
+    "JPEG", "WebP", "AVIF", "JPEG XL", "VTM (published)", "mbt2018-mean (published)", "ELIC (published)",
+    "MS-ILLM (published)",
+)  # fmt: skip
+"""In the README's table; docs/kodak.md has them all."""
+STRIP_PICTURES: Final = ("coffee.png", "chelsea.png")
+STRIP_BPP: Final = 0.2
+STRIP_PX: Final = 300
 """Side of the squares, cut from the middle."""
-STRIP_ZOOM = 1.6
+STRIP_ZOOM: Final = 1.6
 """How much larger they are shown."""
-MARK = "<!-- figures: {} -->"
-END = "<!-- end -->"
-Section = str
+STRIP_LABELS: Final = {"photo": "gancodec", "photo r=1": "gancodec, realism 1"}
+SECTION: Final = re.compile("<!-- figures: (.+?) -->.*?<!-- end -->", re.DOTALL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, then replace; returns an exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("kodak", type=Path, help="folder with kodim01.png to kodim24.png")
     parser.add_argument("--features", metavar="PATH[:NET]", help="LPIPS network; without, LPIPS is skipped")
     parser.add_argument("--quick", action="store_true", help="fewer metrics, write nothing")
     options = parser.parse_args(argv)
     try:
         result = measure(options.kodak, options.features, quick=options.quick)
+        texts = {name: write(result) for name, write in SECTIONS.items()}
+        if options.quick:
+            print("\n\n".join(f"{name}\n\n{text}" for name, text in texts.items()))
+        else:
+            publish(result, texts)
     except GancodecError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return exc.exit_code
-    sections = all_sections(result)
-    if options.quick:
-        for name, text in sections.items():
-            print(f"{name}\n{text}\n")
-        return 0
-    draw(only_curves(result), IMAGES / "kodak.png")
-    strip(STRIP_PICTURES).save(IMAGES / "strip.webp", quality=92, method=6)
-    unused = set(sections)
-    changed = 0
-    for path in (ROOT / "README.md", *sorted((ROOT / "weights").glob("*.md"))):
-        before = path.read_text(encoding="utf-8")
-        after = replaced(before, sections, path.name)
-        changed += before != after
-        unused -= {name for name in sections if MARK.format(name) in before}
-        path.write_text(after, encoding="utf-8")
-    if unused:
-        print(f"no text has a mark for {', '.join(sorted(unused))}", file=sys.stderr)
-    print(f"{changed} texts changed; look at docs/images and `git diff` before you commit")
     return 0
 
 
 def measure(kodak: Path, features: str | None, *, quick: bool) -> SweepResult:
-    """One sweep over all shipped codecs."""
-    names = [entry.name for entry in shipped_models()]
+    """One sweep over all shipped codecs, the default one first, at realism 0 and 1.
+
+    Raises ConfigError unless ``kodak`` holds Kodak's 24 pictures, ModelError for features that are not there.
+    """
     request = EvalRequest(
         inputs=[kodak],
-        codecs=names,
-        realisms=(0.0, 1.0),
+        codecs=[entry.name for entry in shipped_models()],
+        realisms=REALISMS,
         qualities=(15.0, 45.0) if quick else QUALITIES,
         against=("webp",) if quick else ("jpeg", "webp", "avif", "jxl"),
         metrics=("psnr", "ms-ssim") if quick else ("psnr", "ms-ssim", "ssimulacra2"),
@@ -92,140 +91,179 @@ def measure(kodak: Path, features: str | None, *, quick: bool) -> SweepResult:
     return evaluate(request, lambda line: print(line, file=sys.stderr, flush=True))
 
 
-def all_sections(result: SweepResult) -> dict[str, Section]:
-    """Texts by the names of their marks."""
-    photo = result.curves[0]
-    return {
-        "photo bd-rates": bd_rates(result),
-        "photo curve": curve_table(result, photo),
-        "equal rates": equal_rates(result),
-        "realism": realism(result),
-        "extreme": single_rates(result),
-    }
+def publish(result: SweepResult, texts: Mapping[str, str]) -> None:
+    """Draw the pictures, and put the texts where their marks are.
+
+    Raises ConfigError for a mark without a text, and for a text without a mark.
+    """
+    pages = [ROOT / "README.md", ROOT / "docs" / "kodak.md", *sorted((ROOT / "weights").glob("*.md"))]
+    before = {page: page.read_text(encoding="utf-8") for page in pages}
+    after = {page: with_sections(text, texts, page.name) for page, text in before.items()}
+    marked = {name for text in before.values() for name in SECTION.findall(text)}
+    if unmarked := texts.keys() - marked:
+        raise ConfigError(f"no page has a mark for {', '.join(sorted(unmarked))}", hint="add it, or drop the text")
+    # Of SSIMULACRA2 there are no published curves, and a fourth panel would make the others small.
+    drawn = tuple(metric for metric in result.metrics if metric.key != "ssimulacra2")
+    draw(replace(result, metrics=drawn), IMAGES / "kodak.png")
+    strip(STRIP_PICTURES).save(IMAGES / "strip.webp", quality=92, method=6)
+    for page, text in after.items():
+        write_file(page, text)
+    changed = sum(before[page] != after[page] for page in pages)
+    print(f"{changed} pages changed; look at docs/images and `git diff` before you commit")
 
 
-def replaced(text: str, sections: dict[str, Section], name: str) -> str:
-    """``text`` with the sections it marks.  Raises ConfigError for a mark that no section has."""
-    pattern = re.compile(MARK.format("(.+?)") + r".*?" + END, re.DOTALL)
+def with_sections(page: str, texts: Mapping[str, str], name: str) -> str:
+    """``page`` with the texts that it marks.  Raises ConfigError, with the page's name, for a mark without one."""
 
     def section(match: re.Match[str]) -> str:
-        if match[1] not in sections:
-            raise ConfigError(f"{name} marks figures {match[1]!r}", hint=f"known are {', '.join(sections)}")
-        return f"{MARK.format(match[1])}\n{sections[match[1]]}\n{END}"
+        if match[1] not in texts:
+            raise ConfigError(f"{name} marks figures {match[1]!r}", hint=f"known are {', '.join(texts)}")
+        return f"<!-- figures: {match[1]} -->\n{texts[match[1]]}\n<!-- end -->"
 
-    return pattern.sub(section, text)
+    return SECTION.sub(section, page)
 
 
-def bd_rates(result: SweepResult) -> Section:
-    """photo at realism 0 against everybody, a row each."""
+def bd_rates(result: SweepResult, only: Sequence[str] | None = None) -> str:
+    """The first codec at realism 0 against everybody else's curve, or only those named; a row each."""
+    own = result.curves[: len(REALISMS)]
     rows = []
     for anchor in (*result.curves, *result.references):
         found = {each.metric.key: each for each in result.comparisons if each.anchor is anchor}
-        if anchor.codec.startswith("photo") or not found:
+        if anchor in own or not found or (only is not None and anchor.codec not in only):
             continue
-        psnr = found.get("psnr")
-        cells = [percent(found.get(metric.key)) for metric in result.metrics]
-        shared = f"{psnr.bd.low:.1f}–{psnr.bd.high:.1f} dB" if psnr and psnr.bd else "–"
-        rows.append((anchor.codec, *cells, shared, anchor.settings.split("; lib")[0]))
-    names = [f"BD-rate, {metric.label.removesuffix(' dB')}" for metric in result.metrics]
-    return table(("against", *names, "shared PSNR", "settings"), rows, notes=True)
+        rows.append((anchor.codec, *(percent(found.get(metric.key)) for metric in result.metrics), shared(found)))
+        if only is None:
+            rows[-1] += (anchor.settings,)
+    header = ("against", *(metric.label.removesuffix(" dB") for metric in result.metrics), "shared PSNR")
+    return table(header if only is not None else (*header, "settings"), rows, notes=only is None)
 
 
 def percent(comparison: Comparison | None) -> str:
+    """A BD-rate as a cell."""
     return "–" if comparison is None or comparison.bd is None else f"{comparison.bd.percent:+.1f} %"
 
 
-def curve_table(result: SweepResult, curve: Curve) -> Section:
-    rows = [(f"{point.quality:g}", f"{point.bpp:.4f}", *cells(result, point)) for point in curve.points]
-    return table(("quality", "bpp", *(metric.label for metric in result.metrics)), rows)
+def shared(comparisons: Mapping[str, Comparison]) -> str:
+    """The range of PSNR that both curves reach, as a cell."""
+    bd = comparisons["psnr"].bd if "psnr" in comparisons else None
+    return "–" if bd is None else f"{bd.low:.1f}–{bd.high:.1f} dB"
 
 
-def equal_rates(result: SweepResult) -> Section:
-    """Every measured codec at RATES_BPP, best value of each column in bold."""
+def curves(result: SweepResult, chosen: Sequence[Curve] | None = None) -> str:
+    """Every point of the chosen curves, or of all that were measured."""
+    rows = [
+        (curve.codec, setting(point), f"{point.bpp:.4f}", *cells(result, point.values))
+        for curve in (result.curves if chosen is None else chosen)
+        for point in curve.points
+    ]
+    return table(("codec", "quality", "bpp", *labels(result)), rows)
+
+
+def equal_rates(result: SweepResult, rates_bpp: Sequence[float] = RATES_BPP) -> str:
+    """Every measured codec at some rates; the best value of each column and rate in bold."""
+    measured = {curve.codec for curve in result.curves}
     rows = []
-    for rate in RATES_BPP:
-        points = [each for each in result.at_rates if each.bpp == rate and not each.is_own_rate]
-        points = [each for each in points if "published" not in each.codec and each.values["psnr"] is not None]
-        best = {metric.key: winner(metric, points) for metric in result.metrics}
-        for place, point in enumerate(points):
-            texts = []
-            for metric, text in zip(result.metrics, cells(result, point), strict=True):
-                texts.append(f"**{text}**" if point is best[metric.key] else text)
-            rows.append((point.codec, f"{rate:g}" if place == 0 else "", *texts))
-    return table(("codec", "bpp", *(metric.label for metric in result.metrics)), rows)
+    for rate in rates_bpp:
+        points = [each for each in result.at_rates if each.bpp == rate and each.codec in measured]
+        points = [each for each in points if any(value is not None for value in each.values.values())]
+        best = {metric.key: best_of(points, metric) for metric in result.metrics}
+        for point in points:
+            marked = (
+                f"**{cell}**" if point is best[metric.key] else cell
+                for metric, cell in zip(result.metrics, cells(result, point.values), strict=True)
+            )
+            rows.append((f"{rate:g}", point.codec, *marked))
+    return table(("bpp", "codec", *labels(result)), rows)
 
 
-def winner(metric: Metric, points: Sequence[object]) -> object:
-    known = [each for each in points if each.values.get(metric.key) is not None]  # type: ignore[attr-defined]
-    return max(known, key=lambda each: metric.rising(each.values[metric.key]), default=None)  # type: ignore[attr-defined]
+def best_of(points: Sequence[RatePoint], metric: Metric) -> RatePoint | None:
+    """The point with the best value of a metric; None where none has any."""
+    rated = [(metric.rising(value), point) for point in points if (value := point.values.get(metric.key)) is not None]
+    return max(rated, key=lambda pair: pair[0])[1] if rated else None
 
 
-def realism(result: SweepResult) -> Section:
-    """photo at realism 0 and 1, the same files."""
-    faithful, generated = (curve for curve in result.curves if curve.codec.startswith("photo"))
+def realism(result: SweepResult) -> str:
+    """The first codec's files at realism 0 and 1."""
+    faithful, generated = result.curves[: len(REALISMS)]
     rows = []
     for zero, one in zip(faithful.points, generated.points, strict=True):
-        texts: list[str] = []
-        for metric, left, right in zip(result.metrics, cells(result, zero), cells(result, one), strict=True):
-            change = ""
-            if metric.lower_is_better and zero.value(metric) and one.value(metric):
-                change = f" ({100 * ((one.value(metric) or 0) / (zero.value(metric) or 1) - 1):+.0f} %)"
-            texts.append(f"{left} → {right}{change}")
+        pairs = zip(cells(result, zero.values), cells(result, one.values), strict=True)
+        changes = (change(zero.values, one.values, metric) for metric in result.metrics)
+        texts = (f"{before} → {after}{share}" for (before, after), share in zip(pairs, changes, strict=True))
         rows.append((f"{zero.quality:g}", f"{zero.bpp:.4f}", *texts))
-    return table(("quality", "bpp", *(metric.label for metric in result.metrics)), rows)
+    return table(("quality", "bpp", *labels(result)), rows)
 
 
-def single_rates(result: SweepResult) -> Section:
+def change(before: Values, after: Values, metric: Metric) -> str:
+    """By how much a distance fell, for the end of a cell; nothing for what is no distance."""
+    old, new = before.get(metric.key), after.get(metric.key)
+    return f" ({100 * (new / old - 1):+.0f} %)" if metric.lower_is_better and old and new is not None else ""
+
+
+def smallest_files(result: SweepResult) -> str:
     """Codecs of one rate, and the smallest files of the others."""
-    rows = []
+    points = sorted(
+        ((curve, min(curve.points, key=lambda point: point.bpp)) for curve in result.curves),
+        key=lambda pair: pair[1].bpp,
+    )
+    rows = [(curve.codec, setting(point), f"{point.bpp:.4f}", *cells(result, point.values)) for curve, point in points]
+    notes = []
     for curve in result.curves:
-        first = min(curve.points, key=lambda point: point.bpp)
-        label = curve.codec if first.quality is None else f"{curve.codec}, quality {first.quality:g}"
-        rows.append((label, f"{first.bpp:.4f}", *cells(result, first)))
-    rows.sort(key=lambda row: float(row[1]))
-    largest = max((row.bpp for row in result.rows if row.codec == "extreme"), default=None)
-    note = () if largest is None else (f"The largest of the 24 files of extreme has {largest:.4f} bpp.",)
-    return table(("codec", "bpp", *(metric.label for metric in result.metrics)), rows, footnotes=note)
+        if len(curve.points) == 1:
+            largest = max(row.bpp for row in result.rows if row.codec == curve.codec)
+            notes.append(f"The largest of the {len(result.pictures)} files of {curve.codec} has {largest:.4f} bpp.")
+    return table(("codec", "quality", "bpp", *labels(result)), rows, footnotes=notes)
 
 
-def cells(result: SweepResult, point: Point | object) -> list[str]:
-    values = point.values  # type: ignore[union-attr]
-    found = [(metric, values.get(metric.key)) for metric in result.metrics]
-    return ["–" if value is None else f"{value:.{metric.digits}f}" for metric, value in found]
+def setting(point: Point) -> str:
+    """The quality of a point, as a cell."""
+    return "–" if point.quality is None else f"{point.quality:g}"
+
+
+def labels(result: SweepResult) -> tuple[str, ...]:
+    """Of the metrics' columns; an arrow where lower is better."""
+    return tuple(f"{metric.label} ↓" if metric.lower_is_better else metric.label for metric in result.metrics)
+
+
+def cells(result: SweepResult, values: Values) -> tuple[str, ...]:
+    """A cell for each metric."""
+    found = ((metric, values.get(metric.key)) for metric in result.metrics)
+    return tuple("–" if value is None else f"{value:.{metric.digits}f}" for metric, value in found)
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, notes: bool = False, footnotes: tuple[str, ...] = ()
-) -> Section:
-    made = Table(
-        title="", header=tuple(header), rows=tuple(map(tuple, rows)), notes=notes, footnotes=footnotes
-    )
-    return markdown(made).removeprefix("****").strip("\n")
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, notes: bool = False, footnotes: Sequence[str] = ()
+) -> str:
+    """A table in Markdown, without a title."""
+    lines = tuple(tuple(row) for row in rows)
+    return markdown(Table(title="", header=tuple(header), rows=lines, notes=notes, footnotes=tuple(footnotes)))
 
 
-def only_curves(result: SweepResult) -> SweepResult:
-    """What the plot of the README shows: without SSIMULACRA2, of which there are no published curves."""
-    from dataclasses import replace
-
-    return replace(result, metrics=tuple(metric for metric in result.metrics if metric.key != "ssimulacra2"))
+SECTIONS: Final[Mapping[str, Callable[[SweepResult], str]]] = {
+    "bd-rates": lambda result: bd_rates(result, ANCHORS_SHORT),
+    "bd-rates, all": bd_rates,
+    "photo curve": lambda result: curves(result, result.curves[:1]),
+    "curves": curves,
+    "equal rates": lambda result: equal_rates(result, RATES_SHORT_BPP),
+    "equal rates, all": equal_rates,
+    "realism": realism,
+    "smallest files": smallest_files,
+}
+"""What writes the text behind each mark."""
 
 
 def strip(names: Sequence[str]) -> Image.Image:
     """Squares of pictures at equal size: original, ours at realism 0 and 1, JPEG, WebP, AVIF."""
-    codec = Codec.load("photo")
-    ours = GancodecCoder(codec, qualities=range(101), realisms=(0.0, 1.0))
-    others = [classical(name) for name in ("jpeg", "webp", "avif")]
+    ours = GancodecCoder(Codec.load("photo"), qualities=range(101), realisms=REALISMS)
+    coders: list[Coder] = [ours, *(classical(name) for name in ("jpeg", "webp", "avif"))]
     side, font = round(STRIP_PX * STRIP_ZOOM), ImageFont.load_default(18)
-    columns = 2 + 1 + len(others)
+    columns = 1 + sum(len(coder.decoders) for coder in coders)
     canvas = Image.new("RGB", (columns * (side + 6) - 6, len(names) * (side + 34)), "white")
     pen = ImageDraw.Draw(canvas)
     for row, name in enumerate(names):
         picture = load_rgb(ROOT / "examples" / name)
         limit = round(STRIP_BPP * picture.width * picture.height / 8)
-        shown: list[tuple[str, Image.Image]] = [("original", picture)]
-        coders: list[Coder] = [ours, *others]
-        for coder in coders:
-            shown += versions(coder, picture, limit)
+        shown = [("original", picture), *(pair for coder in coders for pair in versions(coder, picture, limit))]
         for column, (label, image) in enumerate(shown):
             left, top = column * (side + 6), row * (side + 34)
             pen.text((left + 4, top + 6), label, fill="black", font=font)
@@ -234,15 +272,16 @@ def strip(names: Sequence[str]) -> Image.Image:
 
 
 def versions(coder: Coder, picture: Image.Image, limit: int) -> list[tuple[str, Image.Image]]:
+    """What a coder makes of a picture in at most ``limit`` bytes, by its label; one picture a decoder."""
     data, _ = encode_within(coder, picture, limit)
-    labels = {"photo": "gancodec", "photo r=1": "gancodec, realism 1"}
     return [
-        (f"{labels.get(decoder.name, decoder.name)}, {len(data):,} B", decoder.decode(data).convert("RGB"))
+        (f"{STRIP_LABELS.get(decoder.name, decoder.name)}, {len(data):,} B", decoder.decode(data).convert("RGB"))
         for decoder in coder.decoders
     ]
 
 
 def square(picture: Image.Image) -> Image.Image:
+    """The middle, STRIP_PX a side."""
     left, top = (picture.width - STRIP_PX) // 2, (picture.height - STRIP_PX) // 2
     return picture.crop((left, top, left + STRIP_PX, top + STRIP_PX))
 

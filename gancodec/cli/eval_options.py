@@ -45,7 +45,7 @@ class EvalOptions:
     curves: Path | None
     csv: Path | None
     markdown: Path | None
-    plot: Path | None
+    plot: list[Path] | None
     save_images: Path | None
     report_pictures: int
 
@@ -68,7 +68,7 @@ class EvalOptions:
             curves=self.curves,
             csv=self.csv,
             markdown=self.markdown,
-            plot=self.plot,
+            plots=self.plot or (),
             save_images=self.save_images,
             report_pictures=self.report_pictures,
         )
@@ -112,7 +112,8 @@ Metrics = Annotated[
     str, typer.Option("--metrics", metavar="M[,M...]", help=f"Any of {', '.join(METRICS)}; some need weights.")
 ]
 Features = Annotated[
-    str | None, _file("--features", "Network of lpips; without, the lpips package with its AlexNet.", "PATH[:NET]")
+    str | None,
+    _file("--features", "Measure lpips with this network, not AlexNet.", "PATH[:NET]"),
 ]
 References = Annotated[
     Reference | None,
@@ -128,7 +129,8 @@ Curves = Annotated[
 Csv = Annotated[Path | None, _file("--csv", "A line for each file that was measured.")]
 Markdown = Annotated[Path | None, _file("--markdown", "The tables.")]
 Plot = Annotated[
-    Path | None, _file("--plot", "The curves; .html is a report with before/after pictures.", "F.png|F.html")
+    list[Path] | None,
+    _file("--plot", "The curves; .html is a report with before/after pictures. As often as you like.", "F.png|F.html"),
 ]
 SaveImages = Annotated[Path | None, _file("--save-images", "Every decoded picture as PNG.", "DIR")]
 ReportPictures = Annotated[
@@ -136,9 +138,7 @@ ReportPictures = Annotated[
 ]
 OnePicture = Annotated[str, typer.Argument(metavar="A", help="The original: a picture, or a .gnc file.")]
 OtherPicture = Annotated[str, typer.Argument(metavar="B", help="What became of it.")]
-Difference = Annotated[
-    Path | None, _file("--difference", "Write |A - B| times --gain as a picture.", "F.png")
-]
+Difference = Annotated[Path | None, _file("--difference", "Write |A - B| times --gain as a picture.", "F.png")]
 Gain = Annotated[float, typer.Option("--gain", metavar="X", min=0.01, help="How much the difference is brightened.")]
 CompareMetrics = Annotated[
     str, typer.Option("--metrics", metavar="M[,M...]", help=f"Any of {', '.join(METRICS[:-1])}.")

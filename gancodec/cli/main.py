@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import typer
 
-from gancodec.cli import report, stdout
-from gancodec.cli.commands import app
+from gancodec.cli import codec_commands, measuring_commands, report, running_commands, stdout
+from gancodec.cli.app import app
 
+COMMANDS: Final = (codec_commands, measuring_commands, running_commands)
+"""Importing them puts their commands into the application, in this order."""
 INTERRUPTED = 130
 USAGE = 2
 

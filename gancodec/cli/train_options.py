@@ -181,9 +181,7 @@ def preset_value(section: str, key: str) -> str:
 
 @cache
 def _presets() -> dict[str, dict[str, Any]]:
-    return {
-        family.value: tomllib.loads((PRESETS / f"{family}.toml").read_text(encoding="utf-8")) for family in Family
-    }
+    return {family.value: tomllib.loads((PRESETS / f"{family}.toml").read_text(encoding="utf-8")) for family in Family}
 
 
 def _weight(option: str, key: str, what: str) -> Any:
@@ -205,9 +203,7 @@ Data = Annotated[
     Path,
     typer.Option("--data", metavar="DIR", help="Photos to train on, in any tree of folders.", show_default=False),
 ]
-Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Gets codec, checkpoints and log.", show_default=False)
-]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets codec, checkpoints and log.", show_default=False)]
 Valid = Annotated[
     Path | None,
     typer.Option("--valid", metavar="DIR", help="Photos to measure on; default: some of --data.", show_default=False),

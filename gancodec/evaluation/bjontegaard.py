@@ -16,6 +16,10 @@ import numpy as np
 from gancodec.errors import ConfigError
 
 
+class NoSharedQuality(ConfigError):
+    """Two curves without a quality that both reach."""
+
+
 class BdRate(NamedTuple):
     """What `bd_rate` found, and over which range: a percentage without its range says little."""
 
@@ -45,8 +49,8 @@ def bd_rate(
     Interpolation over quality needs it to rise with the rate.  Points that break this are dominated: another setting
     of the same codec costs no more and is no worse, so nobody would choose them.  They are dropped and counted.
 
-    Raises ConfigError for fewer than two points that are left, for rates or qualities that are not finite and
-    positive (lossless points have no PSNR), and for curves that share no range of quality.
+    Raises NoSharedQuality for curves that share no range of quality; ConfigError for fewer than two points that are
+    left, and for rates or qualities that are not finite and positive (lossless points have no PSNR).
     """
     from scipy.interpolate import PchipInterpolator  # not needed to import the package
 
@@ -55,7 +59,7 @@ def bd_rate(
     high = min(curve_a[-1][1], curve_b[-1][1])
     if not low < high:
         ranges = " and ".join(f"{curve[0][1]:.4g} to {curve[-1][1]:.4g}" for curve in (curve_a, curve_b))
-        raise ConfigError(f"the curves share no quality: {ranges}", hint="measure more settings of either codec")
+        raise NoSharedQuality(f"the curves share no quality: {ranges}", hint="measure more settings of either codec")
     mean_log = []
     for curve in (curve_a, curve_b):
         rate, quality = np.array(curve, dtype=np.float64).T

@@ -52,7 +52,7 @@ class EvalRequest:
     """Folder that gets a file for each curve, as CompressAI writes them."""
     csv: Path | None = None
     markdown: Path | None = None
-    plot: Path | None = None
+    plots: Sequence[Path] = ()
     """.png, .svg, .pdf, or .html for a report with pictures."""
     save_images: Path | None = None
     report_pictures: int = REPORT_PICTURES
@@ -63,10 +63,11 @@ class EvalRequest:
         check_rates(self.at_bpp)
         if find_spec("scipy") is None:
             raise ConfigError("comparing curves needs scipy", hint="pip install 'gancodec[eval]'")
-        for output in (self.json, self.csv, self.markdown, self.plot, self.curves, self.save_images):
+        given = (self.json, self.csv, self.markdown, *self.plots)
+        files = [output for output in given if output is not None]
+        for output in (*files, self.curves, self.save_images):
             if output is not None and not output.parent.is_dir():
                 raise ConfigError(f"{output.parent} is no folder", hint="make it first")
-        files = [output for output in (self.json, self.csv, self.markdown, self.plot) if output is not None]
         for output in files:
             if output.is_dir():
                 raise ConfigError(f"{output} is a folder", hint="give the name of a file")
@@ -74,10 +75,11 @@ class EvalRequest:
                 raise OutputError(f"{output.parent} cannot be written to", hint="check its rights")
         if len(set(files)) < len(files):
             raise ConfigError(f"two reports would be called {files[-1]}", hint="give each a name of its own")
-        if self.plot is not None and self.plot.suffix.lower() not in (*HTML, *PLOTS):
-            raise ConfigError(f"{self.plot} is no kind of plot", hint=f"use {', '.join((*PLOTS, *HTML))}")
-        if self.plot is not None and self.plot.suffix.lower() in PLOTS and find_spec("matplotlib") is None:
-            raise ConfigError("drawing needs matplotlib", hint="pip install 'gancodec[eval]'")
+        for plot in self.plots:
+            if plot.suffix.lower() not in (*HTML, *PLOTS):
+                raise ConfigError(f"{plot} is no kind of plot", hint=f"use {', '.join((*PLOTS, *HTML))}")
+            if plot.suffix.lower() in PLOTS and find_spec("matplotlib") is None:
+                raise ConfigError("drawing needs matplotlib", hint="pip install 'gancodec[eval]'")
         for output in (self.curves, self.save_images):
             if output is not None and output.exists() and not output.is_dir():
                 raise ConfigError(f"{output} is a file", hint="give a folder")
@@ -124,16 +126,17 @@ def _write(request: EvalRequest, result: SweepResult, coders: Sequence[Coder], n
     if request.curves is not None:
         for curve in result.curves:
             write_file(request.curves / f"{curve.codec.replace('/', '_')}.json", as_curve_json(result, curve))
-    if request.plot is not None and request.plot.suffix.lower() in HTML:
-        from gancodec.evaluation.html import as_html
-        from gancodec.evaluation.strips import make_strips
+    for plot in request.plots:
+        if plot.suffix.lower() in HTML:
+            from gancodec.evaluation.html import as_html
+            from gancodec.evaluation.strips import make_strips
 
-        strips = make_strips(request.inputs, result, coders, count=request.report_pictures, progress=note)
-        write_file(request.plot, as_html(result, strips))
-    elif request.plot is not None:
-        from gancodec.evaluation.plot import draw
+            strips = make_strips(request.inputs, result, coders, count=request.report_pictures, progress=note)
+            write_file(plot, as_html(result, strips))
+        else:
+            from gancodec.evaluation.plot import draw
 
-        draw(result, request.plot)
+            draw(result, plot)
 
 
 def _features(text: str | None) -> Features | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gancodec.errors import ConfigError
-from gancodec.evaluation.bjontegaard import BdRate, bd_rate
+from gancodec.evaluation.bjontegaard import BdRate, NoSharedQuality, bd_rate
 from gancodec.evaluation.columns import Metric, Unavailable
 
 Values = Mapping[str, float | None]
@@ -164,12 +164,21 @@ def mean_timing(rows: Sequence[Row], load_s: float | None) -> Timing:
 
 def compare(curve: Curve, anchor: Curve, metric: Metric) -> Comparison:
     """BD-rate of `curve` against `anchor` over their shared range of a metric, on its rising scale."""
+    bd, reason = None, ""
+    # One pair without a figure is an entry in the table, not the end of a long run.
     try:
         bd = bd_rate(*_rates_and_qualities(curve, metric), *_rates_and_qualities(anchor, metric))
+    except NoSharedQuality:
+        reason = "no shared range: " + ", ".join(f"{each.codec} {_range(each, metric)}" for each in (curve, anchor))
     except ConfigError as exc:
-        # One pair without a shared range is an entry in the table, not the end of a long run.
-        return Comparison(codec=curve.codec, anchor=anchor, metric=metric, bd=None, reason=exc.message)
-    return Comparison(codec=curve.codec, anchor=anchor, metric=metric, bd=bd)
+        reason = exc.message.replace("curve a", curve.codec).replace("curve b", anchor.codec)
+    return Comparison(codec=curve.codec, anchor=anchor, metric=metric, bd=bd, reason=reason)
+
+
+def _range(curve: Curve, metric: Metric) -> str:
+    """What a curve reaches, as people read the metric."""
+    values = [value for point in curve.points if (value := point.value(metric)) is not None and math.isfinite(value)]
+    return f"{min(values):.{metric.digits}f}–{max(values):.{metric.digits}f}"
 
 
 def _rates_and_qualities(curve: Curve, metric: Metric) -> tuple[list[float], list[float]]:

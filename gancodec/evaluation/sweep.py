@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -75,39 +76,19 @@ def run_sweep(
     named = named_pictures(inputs)
     if images is not None:
         check_image_names(list(named), coders)
-    rows: list[Row] = []
-    pictures: list[str] = []
-    skipped: list[Skipped] = []
-    described = _Descriptions(metrics)
-    started = time.monotonic()
-    for index, (name, path) in enumerate(named.items(), start=1):
-        try:
-            found = _Descriptions(metrics)
-            rows += measure_picture(load_rgb(path), name, coders, metrics, described=found, images=images)
-            described.join(found)  # not before the last coder has taken the picture
-            pictures.append(name)
-            outcome = "done"
-        except OutputError:
-            raise
-        except (GancodecError, MemoryError, RuntimeError) as exc:
-            reason = _reason(exc).removeprefix(f"{path.name}: ")  # reading names the picture in its errors
-            skipped.append(Skipped(picture=name, reason=reason))
-            outcome = f"skipped: {reason}"
-        elapsed_s = time.monotonic() - started
-        left_s = elapsed_s / index * (len(named) - index)
-        progress(f"[{index}/{len(named)}] {name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
-    if not pictures:
-        raise ConfigError(f"none of {len(named)} pictures could be measured", hint=f"the last: {skipped[-1].reason}")
-    if skipped and references:
+    found = _measure_all(named, coders, metrics, images, progress)
+    if found.skipped and references:
         progress("published curves are left out: they are means over all of the pictures")
         references = ()
-    curves = tuple(_curve(coder, decoder, rows, described) for coder in coders for decoder in coder.decoders)
+    curves = tuple(
+        _curve(coder, decoder, found.rows, found.described) for coder in coders for decoder in coder.decoders
+    )
     others = [curve for curve in (*curves[1:], *references) if len(curve.points) > 1]
     anchors = others if len(curves[0].points) > 1 else []
     return SweepResult(
         metrics=tuple(metrics),
-        pictures=tuple(pictures),
-        rows=tuple(rows),
+        pictures=tuple(found.pictures),
+        rows=tuple(found.rows),
         curves=curves,
         references=tuple(references),
         comparisons=tuple(
@@ -116,11 +97,53 @@ def run_sweep(
             for anchor in anchors
             if not anchor.source or any(point.value(metric) is not None for point in anchor.points)
         ),
-        skipped=tuple(skipped),
+        skipped=tuple(found.skipped),
         unavailable=tuple(unavailable),
         at_rates=at_rates([*curves, *references], metrics, at_bpp),
         peak_bytes=peak_bytes(),
     )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was measured, picture by picture."""
+
+    described: _Descriptions
+    rows: list[Row] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def _measure_all(
+    named: Mapping[str, Path],
+    coders: Sequence[Coder],
+    metrics: Sequence[Metric],
+    images: Path | None,
+    progress: Callable[[str], None],
+) -> _Found:
+    """Every picture with every coder; as `run_sweep` says.  Raises ConfigError if no picture is left."""
+    found = _Found(_Descriptions(metrics))
+    started = time.monotonic()
+    for index, (name, path) in enumerate(named.items(), start=1):
+        try:
+            described = _Descriptions(metrics)
+            found.rows += measure_picture(load_rgb(path), name, coders, metrics, described=described, images=images)
+            found.described.join(described)  # not before the last coder has taken the picture
+            found.pictures.append(name)
+            outcome = "done"
+        except OutputError:
+            raise
+        except (GancodecError, MemoryError, RuntimeError) as exc:
+            reason = _reason(exc).removeprefix(f"{path.name}: ")  # reading names the picture in its errors
+            found.skipped.append(Skipped(picture=name, reason=reason))
+            outcome = f"skipped: {reason}"
+        elapsed_s = time.monotonic() - started
+        left_s = elapsed_s / index * (len(named) - index)
+        progress(f"[{index}/{len(named)}] {name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
+    if not found.pictures:
+        last = found.skipped[-1].reason
+        raise ConfigError(f"none of {len(named)} pictures could be measured", hint=f"the last: {last}")
+    return found
 
 
 def _reason(exc: Exception) -> str:

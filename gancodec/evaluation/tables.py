@@ -12,7 +12,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Cells as text; the first column is flush left, and so is the last one if `notes`.  Footnotes stand below."""
+    """Cells as text; the first column is flush left, and so is the last one if `notes`.  Footnotes stand below.
+
+    In Markdown a table may do without a title.
+    """
 
     title: str
     header: tuple[str, ...]
@@ -238,4 +241,5 @@ def _markdown_lines(table: Table, widths: Sequence[int]) -> list[str]:
     escaped = [tuple(cell.replace("|", "\\|") for cell in cells) for cells in (table.header, *table.rows)]
     rows = ["| " + " | ".join(_aligned(table, cells, widths)) + " |" for cells in escaped]
     below = [line for footnote in table.footnotes for line in ("", footnote)]
-    return [f"**{table.title}**", "", rows[0], "| " + " | ".join(rule) + " |", *rows[1:], *below]
+    above = [f"**{table.title}**", ""] if table.title else []
+    return [*above, rows[0], "| " + " | ".join(rule) + " |", *rows[1:], *below]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancodec.networks.half import Halvable, product
+
 LEAK = 0.01
 
 
@@ -37,27 +39,22 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAK)
 
 
-class Pointwise(nn.Conv2d):
-    """A 1×1 convolution, computed as the matrix product that it is.
-
-    torch picks slow paths for 1×1 convolutions of one picture on one thread; the product is fast everywhere as long as
-    the memory is channels_last.
-    """
+class Pointwise(nn.Conv2d, Halvable):
+    """A 1×1 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 1)
 
     def forward(self, x_BChw: Tensor) -> Tensor:
-        product = F.linear(x_BChw.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
-        return product.permute(0, 3, 1, 2)
+        return product(x_BChw, self.weight.flatten(1), self.bias, half=self.half_product)
 
 
 class PrecisePointwise(Pointwise):
-    """A 1×1 convolution in float32 whatever autocast says: half precision near 1 is spaced half an 8-bit level."""
+    """A 1×1 convolution in float32 whatever else is rounded: half precision near 1 is spaced half an 8-bit level."""
 
     def forward(self, x_BChw: Tensor) -> Tensor:
         with torch.autocast(x_BChw.device.type, enabled=False):
-            return super().forward(x_BChw.float())
+            return product(x_BChw.float(), self.weight.flatten(1), self.bias, half=False)
 
 
 class Block(nn.Module):

@@ -46,7 +46,7 @@ class HyperEncoder(nn.Module):
         self.bias = QualityBias(config.anchors, width)
         self.down_32 = Pointwise(4 * width, width)
         self.block = Block(width)
-        self.down_64 = Pointwise(4 * width, config.hyper_channels)
+        self.down_64 = PrecisePointwise(4 * width, config.hyper_channels)
 
     def forward(self, y0_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """[B, M, h, w], h and w multiples of 4 -> z [B, hyper_channels, h/4, w/4]."""

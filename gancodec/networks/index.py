@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from gancodec.networks.blocks import QualityBias, shuffle
 from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
+from gancodec.networks.half import Halvable, product
 
 STEPS_PER_UNIT = 32
 """Activations are multiples of 1/32: uint8 holds 0 … 7.97, the int8 inputs hold ±3.97."""
@@ -54,7 +55,7 @@ def weight_scale(weight: Tensor) -> Tensor:
     return (weight.detach().abs().flatten(1).amax(1) / WEIGHT_MAX).clamp(min=1e-8)
 
 
-class RoundedConv(nn.Conv2d):
+class RoundedConv(nn.Conv2d, Halvable):
     """A convolution whose weights can be rounded to int8, followed (unless ``last``) by the clipped activation."""
 
     def __init__(self, inputs: int, outputs: int, *, depthwise: bool = False, last: bool = False) -> None:
@@ -66,10 +67,11 @@ class RoundedConv(nn.Conv2d):
 
     def apply_rounded(self, x: Tensor, extra_bias: Tensor | None, rounding: bool) -> Tensor:
         """``extra_bias``: [B, out, 1, 1], the bias of the quality at hand."""
-        if rounding:
-            x = F.conv2d(x, round_weight(self.weight), self.bias, padding=self.padding, groups=self.groups)
+        weight = round_weight(self.weight) if rounding else self.weight
+        if self.kernel_size == (1, 1):
+            x = product(x, weight.flatten(1), self.bias, half=self.half_product and not rounding)
         else:
-            x = super().forward(x)
+            x = F.conv2d(x, weight, self.bias, padding=self.padding, groups=self.groups)
         if extra_bias is not None:
             x = x + extra_bias
         if self.last:

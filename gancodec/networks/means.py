@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gancodec.networks.blocks import Block, Pointwise, leaky, shuffle
+from gancodec.networks.blocks import Block, Pointwise, PrecisePointwise, leaky, shuffle
 from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
 
 
@@ -20,7 +20,7 @@ class MeansStep(nn.Module):
         super().__init__()
         self.input = Pointwise(config.latent_channels + config.means_width, config.means_width)
         self.block = Block(config.means_width)
-        self.output = Pointwise(config.means_width, config.latent_channels)
+        self.output = PrecisePointwise(config.means_width, config.latent_channels)
         with torch.no_grad():
             self.output.weight.mul_(0.1)
             assert self.output.bias is not None

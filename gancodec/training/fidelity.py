@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from gancodec.networks.half import halves_well, use_half_products
 from gancodec.networks.photo import PhotoModel
 from gancodec.training.config import TrainConfig
 from gancodec.training.objective import rate_distortion
@@ -31,6 +32,7 @@ class FidelityStage(Stage):
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = adam(parameter_groups(self.model, config))
         self.model.half_precision = device.type == "cuda"
+        use_half_products(self.model, use=halves_well(device))
         compile_for(
             device,
             [self.model.encoder, self.model.hyper_encoder, self.model.generator,

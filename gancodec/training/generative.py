@@ -15,6 +15,7 @@ from gancodec.networks.blocks import anchor_weights
 from gancodec.networks.config import CENTRES
 from gancodec.networks.extreme import SYMBOL_MAX, ExtremeModel
 from gancodec.networks.features import FeatureNetwork
+from gancodec.networks.half import halves_well, use_half_products
 from gancodec.networks.photo import PhotoModel
 from gancodec.training.adversary import Adversary, generator_loss
 from gancodec.training.config import TrainConfig
@@ -59,6 +60,7 @@ class GenerativeStage(Stage):
         self.model = model.to(device).to(memory_format=torch.channels_last)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = adam(parameter_groups(self.model, config))
+        use_half_products(self.model, use=halves_well(device))
         self.adversary: Adversary | None = None
         if config.lambda_adv > 0 or config.lambda_c > 0:
             self.adversary = Adversary(config, condition_channels=condition_channels, device=device, world=world)
@@ -173,6 +175,7 @@ class RealismStage(GenerativeStage):
         channels = frozen.config.latent_channels
         super().__init__(start, config, device, world, features=features, condition_channels=channels)
         self.frozen = frozen.to(device).to(memory_format=torch.channels_last).requires_grad_(False)
+        use_half_products(self.frozen, use=halves_well(device))
 
     def generate(self, patches: Tensor) -> Generated:
         quality = torch.rand(len(patches), generator=self.random(), device=self.device) * 100

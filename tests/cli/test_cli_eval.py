@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from gancodec.cli import commands, eval_options
+from gancodec.cli import eval_options, measuring_commands
 from gancodec.cli.failures import SOME_FAILED
 from gancodec.evaluation import classical, columns, published, request
 from gancodec.evaluation.published import KODAK_NAMES
@@ -192,6 +192,36 @@ def test_report_with_pictures_survives_a_broken_namesake(run: Run, photos: Path,
     assert page.count("data:image/webp;base64,") == 2 * 3 and "other/photo0.png" in page
 
 
+def test_curves_and_report_are_drawn_from_one_measurement(run: Run, folder: Path, codecs: FakeCodec) -> None:
+    Image.fromarray(photo_like(48, 40)).save("a.png")
+    options = ["--qualities", "10,90", "--against", "none", "--metrics", "psnr"]
+    done = run("eval", "a.png", *options, "--plot", "curves.png", "--plot", "report.html", "--report-pictures", "0")
+    assert done.code == 0
+    with Image.open("curves.png") as image:
+        assert image.format == "PNG"
+    assert Path("report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert codecs.files_made == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--plot", "same.png", "--plot", "same.png"], "same.png"),
+        (["--plot", "same.html", "--plot", "other.png", "--plot", "./same.html"], "same.html"),
+        (["--plot", "curves.png", "--plot", "curves.xyz"], "curves.xyz"),
+        (["--plot", "curves.png", "--plot", "missing/curves.png"], "missing"),
+    ],
+    ids=["the same twice", "the same in other words", "second is no kind of plot", "second has no folder"],
+)
+def test_every_plot_is_checked_before_anything_is_measured(
+    run: Run, photos: Path, codecs: FakeCodec, options: list[str], named: str
+) -> None:
+    done = run("eval", photos, *options)
+    assert (done.code, done.out, codecs.files_made) == (2, b"", 0)
+    assert named in done.lines[-1]
+    assert not list(Path().glob("*.png"))
+
+
 def test_devices_are_not_replaced_and_links_stay_links(run: Run, photos: Path, folder: Path) -> None:
     Path("target.csv").write_text("old")
     Path("link.csv").symlink_to("target.csv")
@@ -212,7 +242,7 @@ def test_small_pictures_have_a_note(run: Run, photos: Path) -> None:
 def test_the_choices_are_those_of_the_evaluation() -> None:
     assert eval_options.METRICS == columns.NAMES
     assert tuple(classical.CLASSICAL) == eval_options.AGAINST
-    shown = {name: each.default for name, each in inspect.signature(commands.evaluate).parameters.items()}
+    shown = {name: each.default for name, each in inspect.signature(measuring_commands.evaluate).parameters.items()}
     default = {each.name: each.default for each in dataclasses.fields(request.EvalRequest)}
     assert eval_options.numbers("", shown["qualities"]) == list(default["qualities"])
     assert eval_options.numbers("", shown["realism"]) == list(default["realisms"])

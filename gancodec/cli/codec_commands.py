@@ -1,0 +1,197 @@
+"""The commands about .gnc files: compress, decompress, info, verify, models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gancodec.cli import inspecting, options
+from gancodec.cli.app import DeviceOption, Json, Task, app
+from gancodec.cli.batch import Batch, Policy
+from gancodec.cli.inputs import GNC_SUFFIXES, expand
+from gancodec.cli.loading import Decoders
+from gancodec.cli.options import Device, PictureFormat
+from gancodec.cli.outputs import names_folder, plan
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY, PICTURE_SUFFIXES
+
+FOLDER_HINT = "use -r to take the files in it"
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="Files; folders with -r; - is standard input.")]
+GncFiles = Annotated[list[str], typer.Argument(metavar="FILE", help=".gnc files; - is standard input.")]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE|DIR|-", help="Where to write; default: beside the input.", show_default=False
+    ),
+]
+DecoderName = Annotated[
+    str | None,
+    typer.Option("--codec", metavar="NAME|PATH", help="Default: the codec that the file names.", show_default=False),
+]
+Recursive = Annotated[
+    bool, typer.Option("-r", "--recursive", help="Search folders; -o DIR mirrors the tree below each of them.")
+]
+Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite outputs that exist.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass over inputs whose output exists.")]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure; exit code 7 at the end.")]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="Turn the picture upright and drop EXIF and XMP; the profile stays.")
+]
+
+
+@app.command()
+def compress(
+    inputs: Inputs,
+    output: Output = None,
+    quality: Annotated[
+        float | None,
+        typer.Option("-q", "--quality", metavar="0..100", help=f"Default: {DEFAULT_QUALITY:g}.", show_default=False),
+    ] = None,
+    target_bpp: Annotated[
+        float | None,
+        typer.Option("--target-bpp", metavar="BPP", help="Largest file in bits per pixel.", show_default=False),
+    ] = None,
+    target_size: Annotated[
+        str | None,
+        typer.Option(
+            "--target-size",
+            metavar="SIZE",
+            help="Largest file in bytes, such as 50000, 50k, 1.5M (k = 1000) or 50KiB (Ki = 1024).",
+            show_default=False,
+        ),
+    ] = None,
+    codec: Annotated[str, typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.")] = DEFAULT_CODEC,
+    device: DeviceOption = Device.AUTO,
+    recursive: Recursive = False,
+    force: Force = False,
+    skip_existing: SkipExisting = False,
+    keep_going: KeepGoing = False,
+    convert_16_bit: Annotated[
+        bool, typer.Option("--convert-16-bit", help="Reduce pictures of 16 bits to 8 instead of refusing them.")
+    ] = False,
+    no_metadata: NoMetadata = False,
+    json: Json = False,
+) -> Task:
+    """Compress pictures to .gnc files.
+
+    \b
+    gancodec compress photo.jpg                       writes photo.gnc
+    gancodec compress photo.jpg -q 30 -o small.gnc    lower quality, other name
+    gancodec compress photo.jpg --target-size 50k     at most 50,000 bytes
+    gancodec compress -r photos -o packed/            a whole tree
+    cat photo.jpg | gancodec compress - > photo.gnc   in a pipe
+    """
+    rate = options.rate_from(quality, target_bpp, target_size)
+    sources = expand(inputs, recursive=recursive, suffixes=PICTURE_SUFFIXES, folder_hint=FOLDER_HINT)
+    into_folder = names_folder(output, sources, GNC_SUFFIXES)
+    policy = _policy(force, skip_existing, keep_going, json, into_folder)
+    jobs = plan(sources, output, into_folder=into_folder, json=json, suffix=".gnc", replaces=None)
+
+    def task() -> int:
+        from gancodec.cli.compressing import Compression
+
+        operation = Compression(
+            rate=rate,
+            codec_name=codec,
+            device=device.value,
+            convert_16_bit=convert_16_bit,
+            keep_metadata=not no_metadata,
+        )
+        return Batch(operation, policy).run(jobs)
+
+    return task
+
+
+@app.command()
+def decompress(
+    inputs: Inputs,
+    output: Output = None,
+    codec: DecoderName = None,
+    realism: Annotated[
+        float | None,
+        typer.Option("--realism", metavar="0..1", help="0 is faithful, 1 invents fine detail.", show_default=False),
+    ] = None,
+    format: Annotated[
+        PictureFormat | None,
+        typer.Option("--format", help="Default: by the suffix of -o FILE, else png.", show_default=False),
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    recursive: Recursive = False,
+    force: Force = False,
+    skip_existing: SkipExisting = False,
+    keep_going: KeepGoing = False,
+    no_metadata: NoMetadata = False,
+    json: Json = False,
+) -> Task:
+    """Decompress .gnc files to pictures.
+
+    \b
+    gancodec decompress photo.gnc                     writes photo.png
+    gancodec decompress photo.gnc -o view.webp        the suffix gives the format
+    gancodec decompress photo.gnc --realism 1         with invented fine detail
+    gancodec decompress -r packed -o photos/          a whole tree
+    gancodec decompress - < photo.gnc > photo.png     in a pipe
+    """
+    if realism is not None:
+        options.in_range("--realism", realism, 1)
+    sources = expand(inputs, recursive=recursive, suffixes=GNC_SUFFIXES, folder_hint=FOLDER_HINT)
+    into_folder = names_folder(output, sources, options.FORMAT_OF_SUFFIX)
+    picture_format = options.format_from(format, output, output_is_folder=into_folder)
+    policy = _policy(force, skip_existing, keep_going, json, into_folder)
+    suffix = options.SUFFIX_OF_FORMAT[picture_format]
+    jobs = plan(sources, output, into_folder=into_folder, json=json, suffix=suffix, replaces=".gnc")
+
+    def task() -> int:
+        from gancodec.cli.decompressing import Decompression
+
+        operation = Decompression(
+            decoders=Decoders(codec, device.value),
+            format=picture_format,
+            realism=realism,
+            keep_metadata=not no_metadata,
+        )
+        return Batch(operation, policy).run(jobs)
+
+    return task
+
+
+@app.command()
+def info(files: GncFiles, json: Json = False) -> Task:
+    """Say what is in .gnc files.
+
+    Checks them as far as that goes without the networks, and needs no torch.
+
+    \b
+    gancodec info photo.gnc
+    gancodec info *.gnc --json
+    """
+    return lambda: inspecting.info(files, as_json=json)
+
+
+@app.command()
+def verify(files: GncFiles, codec: DecoderName = None, device: DeviceOption = Device.AUTO, json: Json = False) -> Task:
+    """Check .gnc files completely.
+
+    Every coded symbol is decoded and compared; no picture is made.
+
+    \b
+    gancodec verify photo.gnc              prints "photo.gnc: ok"
+    """
+    return lambda: inspecting.verify(files, decoders=Decoders(codec, device.value), as_json=json)
+
+
+@app.command()
+def models(json: Json = False) -> Task:
+    """List the codecs that are there.
+
+    Those shipped, and those in the folders of GANCODEC_CODECS.
+
+    \b
+    GANCODEC_CODECS=~/codecs gancodec models
+    """
+    return lambda: inspecting.models(as_json=json)
+
+
+def _policy(force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool) -> Policy:
+    return Policy(force=force, skip_existing=skip_existing, keep_going=keep_going, json=json, make_folders=make_folders)
