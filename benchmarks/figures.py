@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer metrics, write nothing")
     options = parser.parse_args(argv)
     try:
+        check_marks(read_pages())
         result = measure(options.kodak, options.features, quick=options.quick)
         texts = {name: write(result) for name, write in SECTIONS.items()}
         if options.quick:
@@ -92,24 +93,32 @@ def measure(kodak: Path, features: str | None, *, quick: bool) -> SweepResult:
 
 
 def publish(result: SweepResult, texts: Mapping[str, str]) -> None:
-    """Draw the pictures, and put the texts where their marks are.
-
-    Raises ConfigError for a mark without a text, and for a text without a mark.
-    """
-    pages = [ROOT / "README.md", ROOT / "docs" / "kodak.md", *sorted((ROOT / "weights").glob("*.md"))]
-    before = {page: page.read_text(encoding="utf-8") for page in pages}
+    """Draw the pictures, and put the texts where their marks are."""
+    before = read_pages()
     after = {page: with_sections(text, texts, page.name) for page, text in before.items()}
-    marked = {name for text in before.values() for name in SECTION.findall(text)}
-    if unmarked := texts.keys() - marked:
-        raise ConfigError(f"no page has a mark for {', '.join(sorted(unmarked))}", hint="add it, or drop the text")
     # Of SSIMULACRA2 there are no published curves, and a fourth panel would make the others small.
     drawn = tuple(metric for metric in result.metrics if metric.key != "ssimulacra2")
     draw(replace(result, metrics=drawn), IMAGES / "kodak.png")
     strip(STRIP_PICTURES).save(IMAGES / "strip.webp", quality=92, method=6)
     for page, text in after.items():
         write_file(page, text)
-    changed = sum(before[page] != after[page] for page in pages)
+    changed = sum(before[page] != after[page] for page in before)
     print(f"{changed} pages changed; look at docs/images and `git diff` before you commit")
+
+
+def read_pages() -> dict[Path, str]:
+    """All pages that may have marks."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "kodak.md", *sorted((ROOT / "weights").glob("*.md"))]
+    return {page: page.read_text(encoding="utf-8") for page in pages}
+
+
+def check_marks(pages: Mapping[Path, str]) -> None:
+    """Raise ConfigError for a mark without a text, and for a text without a mark: before an hour of measuring."""
+    for page, text in pages.items():
+        with_sections(text, dict.fromkeys(SECTIONS, ""), page.name)
+    marked = {name for text in pages.values() for name in SECTION.findall(text)}
+    if unmarked := SECTIONS.keys() - marked:
+        raise ConfigError(f"no page has a mark for {', '.join(sorted(unmarked))}", hint="add it, or drop the text")
 
 
 def with_sections(page: str, texts: Mapping[str, str], name: str) -> str:
@@ -172,8 +181,8 @@ def equal_rates(result: SweepResult, rates_bpp: Sequence[float] = RATES_BPP) -> 
                 f"**{cell}**" if point is best[metric.key] else cell
                 for metric, cell in zip(result.metrics, cells(result, point.values), strict=True)
             )
-            rows.append((f"{rate:g}", point.codec, *marked))
-    return table(("bpp", "codec", *labels(result)), rows)
+            rows.append((point.codec, f"{rate:g}", *marked))
+    return table(("codec", "bpp", *labels(result)), rows)
 
 
 def best_of(points: Sequence[RatePoint], metric: Metric) -> RatePoint | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
+import time
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +15,9 @@ from gancodec.errors import OutputError
 
 NAME_IN_TEMPORARY: Final = 48
 """Characters of the final name in a temporary's; file systems take 255 bytes."""
+FORGOTTEN_S: Final = 24 * 3600
+"""Age from which on a temporary is stale whoever wrote it."""
+_TEMPORARY: Final = re.compile(r"\..*\.gncpart-(?P<host>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9a-f]{8}", re.DOTALL)
 
 
 def write_file(output: Path, data: bytes | str) -> None:
@@ -22,7 +29,8 @@ def write_file(output: Path, data: bytes | str) -> None:
     if target.exists() and not target.is_file():
         # Replacing /dev/null by a file would be a nasty surprise.
         raise OutputError(f"{output} is not a regular file", hint="choose another name")
-    temporary = target.with_name(f".{target.name[:NAME_IN_TEMPORARY]}.gncpart-{secrets.token_hex(4)}")
+    mark = f"gncpart-{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = target.with_name(f".{target.name[:NAME_IN_TEMPORARY]}.{mark}")
     try:
         try:
             # Not tempfile: its files are private, and would stay so under their final name.
@@ -36,3 +44,49 @@ def write_file(output: Path, data: bytes | str) -> None:
             raise
     except OSError as exc:
         raise OutputError(f"cannot write {output}: {exc.strerror}", hint="check the folder, rights and space") from exc
+
+
+def remove_stale_temporaries(folder: Path) -> int:
+    """Remove what killed runs of ``write_file`` left in a folder; returns how many files that were.
+
+    Stale is what a process of this machine wrote that is no more, or any other temporary that is a day old.  What
+    cannot be listed or removed is left.
+    """
+    removed = 0
+    try:
+        entries = [entry for entry in os.scandir(folder) if _TEMPORARY.fullmatch(entry.name)]
+    except OSError:
+        return 0
+    for entry in entries:
+        try:
+            if _is_stale(entry):
+                Path(entry.path).unlink()
+                removed += 1
+        except OSError:
+            continue
+    return removed
+
+
+def _is_stale(entry: os.DirEntry[str]) -> bool:
+    match = _TEMPORARY.fullmatch(entry.name)
+    assert match is not None
+    if time.time() - entry.stat(follow_symlinks=False).st_mtime > FORGOTTEN_S:
+        return True
+    return match["host"] == _host() and not _is_alive(int(match["process"]))
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":
+        return True  # os.kill would end it there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _host() -> str:
+    """Eight hexadecimal digits of the machine's name: folders may be shared, process numbers are not."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"

@@ -30,12 +30,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "picture": {"errors"},
     "networks": {"errors"},
     "registry": {"errors"},
-    "description": {"container", "registry"},
+    "description": {"errors", "container", "registry"},
     "client": {"errors"},
     "features": {"errors", "networks"},
     "weights": {"errors", "writing", "networks", "entropy", "registry"},
     "pipeline": {"errors", "timing", "entropy", "picture", "networks", "weights"},
     "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
+    "pillow": {"errors", "registry", "codec"},
+    "pillow_plugin": {"errors", "defaults", "container", "description", "picture", "registry", "codec", "pillow"},
     "evaluation": {
         "errors", "defaults", "timing", "writing", "container", "features", "networks", "picture", "pipeline",
         "registry", "codec",
@@ -62,6 +64,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "entropy": {"numpy", "constriction"},
     "picture": {"numpy", "PIL"},
     "networks": {"torch", "numpy"},
+    "pillow": {"torch"},
+    "pillow_plugin": {"PIL"},
 }
 """The only distributions that these may import; the rest is bound by HEAVY alone."""
 

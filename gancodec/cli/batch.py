@@ -1,222 +1,344 @@
-"""Many files, one after the other: what `compress` and `decompress` have in common.
+"""Many files: what `compress` and `decompress` have in common.
 
-An Operation turns one input into one output.  The order of its steps is that of their cost: what can go wrong
-without the networks goes wrong before they are loaded.
+    reader threads: read, check, open ─► this thread: networks, alike ones together ─► writer threads: finish, write
+
+Outcomes are reported in the order of the inputs.  Whatever happens, a file has its final name only when it is whole.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final, Generic
 
 from gancodec.cli import report, stdout
-from gancodec.cli.failures import Failure, exit_code
+from gancodec.cli.ahead import ahead
+from gancodec.cli.failures import exit_code
 from gancodec.cli.inputs import read
+from gancodec.cli.operation import Converted, Group, OpenedT, Operation, StateT
 from gancodec.cli.outputs import Job, is_file, refuse_existing, write_output
 from gancodec.cli.progress import progress
-from gancodec.container import Header
-from gancodec.errors import ConfigError
+from gancodec.cli.totals import Totals
+from gancodec.errors import ConfigError, OutputError
+from gancodec.writing import remove_stale_temporaries
 
-T = TypeVar("T")
+THREADS: Final = min(4, os.cpu_count() or 1)
+"""Readers, and writers."""
+DEPTH: Final = THREADS + 2
+"""Inputs that are open before the networks take them, and results on their way to the disk: what bounds memory."""
+BATCH_MOST: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What to do about outputs that exist and inputs that fail."""
+    """What to do about outputs that exist, inputs that fail, and results that are no gain."""
 
     force: bool = False
     """Overwrite."""
     skip_existing: bool = False
-    """Pass over inputs whose output exists."""
+    """Pass over inputs whose output is there, whole and up to date."""
     keep_going: bool = False
     """Go on with the next input after a failure."""
     json: bool = False
     """Report each file as a JSON object on stdout."""
     make_folders: bool = False
     """Make the folders of outputs."""
+    warn_larger: bool = False
+    """Say which results are not smaller than their inputs."""
+    keep_larger: bool = False
+    """Write no such results."""
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
             raise ConfigError("--force and --skip-existing exclude each other", hint="give one of them; Try --help")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Converted:
-    """The result for one input."""
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Item(Generic[OpenedT, StateT]):
+    """A job on its way, and what became of it."""
 
-    data: bytes
-    """What is written."""
-    header: Header
-    """Of the .gnc file: the output of `compress`, the input of `decompress`."""
-    gnc_bytes: int
-    """Size of that file."""
-
-    @property
-    def bpp(self) -> float:
-        """Bits of the .gnc file per pixel."""
-        return 8 * self.gnc_bytes / (self.header.width * self.header.height)
-
-
-class Operation(Protocol[T]):
-    """One kind of conversion."""
-
-    def open(self, data: bytes, label: str) -> T:
-        """Check the input as far as that is cheap."""
-
-    def load(self) -> None:
-        """Get ready what all inputs need.  Called before each convert(); a failure ends the whole run."""
-
-    def convert(self, opened: T) -> Converted:
-        """Do the work."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Totals:
-    files: int = 0
-    skipped: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    job: Job
+    opened: OpenedT | None = None
+    state: StateT | None = None
+    converted: Converted | None = None
+    skipped: bool = False
+    is_larger: bool = False
+    error: Exception | None = None
+    ends_run: bool = False
+    """Whether the error would be that of every other input."""
     bytes_before: int = 0
-    bytes_after: int = 0
-    bpp_sum: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
+    """Of work on it, waiting left out; of a group, its share."""
+    warnings: list[str]
 
     @property
-    def bpp(self) -> float | None:
-        """Mean of the files' bits per pixel."""
-        return self.bpp_sum / self.files if self.files else None
+    def is_over(self) -> bool:
+        return self.skipped or self.error is not None or self.converted is not None
 
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
-
-
-class _LoadingError(Exception):
-    """Carries the failure of Operation.load(), which would be the same for every other file."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
+    def fail(self, error: Exception) -> None:
+        # Nothing else can be written either where the disk is full.
+        cause = error.__cause__
+        full = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _FULL
+        self.error, self.ends_run = error, self.ends_run or full
 
 
-class Batch(Generic[T]):
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+class Batch(Generic[OpenedT, StateT]):
     """Runs an operation over jobs and reports."""
 
-    def __init__(self, operation: Operation[T], policy: Policy) -> None:
+    def __init__(self, operation: Operation[OpenedT, StateT], policy: Policy) -> None:
         self._operation, self._policy = operation, policy
-        self._totals = _Totals()
-        self._stopped_by_loading = False
+        self._totals = Totals()
+        self._pending: list[_Item[OpenedT, StateT]] = []
+        """Open, of one group, not yet computed."""
+        self._group: Group | None = None
+        self._finishing: deque[tuple[_Item[OpenedT, StateT], Future[None] | None]] = deque()
+        self._ended = False
+        """Whether something happened that no other input would survive."""
+        self._failed = False
 
     def run(self, jobs: Sequence[Job]) -> int:
         """Do all jobs and return the exit code of the command."""
-        with progress(len(jobs), shown=not self._policy.json) as begin:
-            for job in jobs:
-                begin(job.source.label)
-                if not self._try(job):
-                    break
+        policy = self._policy
+        _clean_up(jobs)
+        readers, self._writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
+        try:
+            with progress(len(jobs), shown=not policy.json) as self._begin, report.collected_warnings():
+                # Standard input blocks, and a thread that waits for it could not be interrupted.
+                with closing(
+                    ahead(readers, self._read, jobs, depth=DEPTH, here=lambda job: job.source.path is None)
+                ) as items:
+                    for item in items:
+                        self._take(item)
+                        if not self._goes_on:
+                            break
+                    else:
+                        self._compute()
+                while self._finishing:
+                    self._report_next()
+        finally:
+            readers.shutdown(cancel_futures=True)
+            self._writers.shutdown(cancel_futures=True)
         self._summarise(len(jobs))
-        kept_going = self._policy.keep_going and not self._stopped_by_loading
+        kept_going = policy.keep_going and not self._ended
         return exit_code(self._totals.failures, inputs=len(jobs), kept_going=kept_going)
 
-    def _try(self, job: Job) -> bool:
-        """Do one job and report on it; False if the run ends here."""
-        try:
-            self._do(job)
-        except BrokenPipeError:
-            raise
-        except _LoadingError as exc:
-            self._stopped_by_loading = True
-            self._fail(job, exc.error)
-            return False
-        except Exception as exc:
-            self._fail(job, exc)
-            return self._policy.keep_going
-        return True
+    @property
+    def _goes_on(self) -> bool:
+        return not self._ended and (self._policy.keep_going or not self._failed)
 
-    def _do(self, job: Job) -> None:
-        source, output, policy = job.source, job.output, self._policy
+    def _read(self, job: Job) -> _Item[OpenedT, StateT]:
+        """The first steps, in any thread."""
+        item: _Item[OpenedT, StateT] = _Item(job=job, warnings=[])
+        started = time.perf_counter()
+        with report.listening(item.warnings):
+            try:
+                self._open(item)
+            except Exception as exc:
+                item.fail(exc)
+        item.seconds = time.perf_counter() - started
+        return item
+
+    def _open(self, item: _Item[OpenedT, StateT]) -> None:
+        source, output, policy = item.job.source, item.job.output, self._policy
+        data = None
         if output is not None and source.problem is None:
             if policy.skip_existing and is_file(output):
-                self._skip(job)
-                return
-            refuse_existing(output, force=policy.force)
-        with report.warnings_about(source.label):
-            started = time.perf_counter()
-            data = read(source)
-            opened = self._operation.open(data, source.label)
-            opened_in = time.perf_counter() - started
+                data = read(source)
+                if self._operation.is_done(source.path, data, output):
+                    item.skipped = True
+                    return
+            else:
+                refuse_existing(output, force=policy.force)
+        data = read(source) if data is None else data
+        item.bytes_before = len(data)
+        item.opened = self._operation.open(data, source.label)
+
+    def _take(self, item: _Item[OpenedT, StateT]) -> None:
+        """An item in its turn: collect it to its group, or compute the group that it is not of."""
+        group = None
+        if not item.is_over:
+            assert item.opened is not None
             try:
                 self._operation.load()
             except Exception as exc:
-                raise _LoadingError(exc) from exc
-            started = time.perf_counter()
-            converted = self._operation.convert(opened)
-            if output is None:
-                stdout.write_bytes(converted.data)
+                item.ends_run = True
+                item.fail(exc)
             else:
-                write_output(output, converted.data, make_folders=policy.make_folders)
-        self._succeed(job, converted, bytes_before=len(data), seconds=opened_in + time.perf_counter() - started)
+                try:
+                    group = self._operation.group(item.opened)
+                except Exception as exc:
+                    item.fail(exc)
+        if self._pending and not self._fits(group):
+            self._compute()
+        if item.is_over:
+            self._send(item)
+        elif self._goes_on:
+            self._pending.append(item)
+            self._group = group
+            if group is None:
+                self._compute()
 
-    def _succeed(self, job: Job, converted: Converted, *, bytes_before: int, seconds: float) -> None:
-        totals, header = self._totals, converted.header
-        totals.files += 1
-        totals.bytes_before += bytes_before
-        totals.bytes_after += len(converted.data)
-        totals.bpp_sum += converted.bpp
-        if self._policy.json:
-            report.json_line(
-                {
-                    "input": job.source.name,
-                    "output": job.output_name,
-                    "bytes_before": bytes_before,
-                    "bytes_after": len(converted.data),
-                    "bpp": converted.bpp,
-                    "width": header.width,
-                    "height": header.height,
-                    "quality": header.quality,
-                    "seconds": round(seconds, 4),
-                }
-            )
+    def _fits(self, group: Group | None) -> bool:
+        own = self._group
+        if own is None or group is None or group.key != own.key or len(self._pending) >= BATCH_MOST:
+            return False
+        return (len(self._pending) + 1) * group.pixels <= group.limit_pixels
 
-    def _skip(self, job: Job) -> None:
-        self._totals.skipped += 1
-        if self._policy.json:
-            report.json_line({"input": job.source.name, "output": job.output_name, "skipped": True})
+    def _compute(self) -> None:
+        """The pending items through the networks, and on to the writers."""
+        batch, self._pending = self._pending, []
+        if not batch:
+            return
+        started = time.perf_counter()
+        with report.listening(batch[0].warnings):
+            self._compute_all(batch)
+        share = (time.perf_counter() - started) / len(batch)
+        for item in batch:
+            item.seconds += share
+            self._send(item)
 
-    def _fail(self, job: Job, error: Exception) -> None:
-        failure = report.error(job.source.label, error)
+    def _compute_all(self, batch: list[_Item[OpenedT, StateT]]) -> None:
+        """Together; where that fails, in halves, so that one input's failure, or too little memory, is not all's."""
+        try:
+            states = self._operation.compute([item.opened for item in batch if item.opened is not None])
+        except Exception as exc:
+            if len(batch) == 1:
+                batch[0].fail(exc)
+                return
+            middle = len(batch) // 2
+            self._compute_all(batch[:middle])
+            self._compute_all(batch[middle:])
+            return
+        for item, state in zip(batch, states, strict=True):
+            if isinstance(state, Exception):
+                item.fail(state)
+            else:
+                item.state = state
+
+    def _send(self, item: _Item[OpenedT, StateT]) -> None:
+        """To the writers, unless it is over; report those that are."""
+        self._notice(item)
+        if self._ended and item.error is None:
+            return
+        if item.is_over:
+            self._finishing.append((item, None))
+        elif item.job.output is None:
+            self._finish(item)  # standard output is this thread's
+            self._finishing.append((item, None))
+        else:
+            self._finishing.append((item, self._writers.submit(self._finish, item)))
+        while self._finishing and (len(self._finishing) > DEPTH or _is_done(self._finishing[0][1])):
+            self._report_next()
+
+    def _notice(self, item: _Item[OpenedT, StateT]) -> None:
+        """Failures end the run when they are known, not when it is their turn to be reported."""
+        self._failed = self._failed or item.error is not None
+        self._ended = self._ended or item.ends_run
+
+    def _finish(self, item: _Item[OpenedT, StateT]) -> None:
+        """The last steps; for files, in any thread."""
+        started = time.perf_counter()
+        with report.listening(item.warnings):
+            try:
+                self._write(item)
+            except BrokenPipeError:
+                raise
+            except Exception as exc:
+                item.converted = None
+                item.fail(exc)
+        item.seconds += time.perf_counter() - started
+        item.opened = item.state = None
+
+    def _write(self, item: _Item[OpenedT, StateT]) -> None:
+        assert item.opened is not None and item.state is not None
+        converted = self._operation.finish(item.opened, item.state)
+        item.is_larger = self._policy.warn_larger and len(converted.data) >= item.bytes_before
+        output = item.job.output
+        if output is None:
+            stdout.write_bytes(converted.data)
+        elif not (item.is_larger and self._policy.keep_larger):
+            write_output(output, converted.data, make_folders=self._policy.make_folders)
+        item.converted = converted
+
+    def _report_next(self) -> None:
+        item, future = self._finishing.popleft()
+        if future is not None:
+            if self._ended and future.cancel():
+                return
+            future.result()
+        self._notice(item)
+        label = item.job.source.label
+        self._begin(label)
+        for message in item.warnings:
+            report.warn(label, message)
+        if item.error is not None:
+            self._report_failure(item, item.error)
+        elif item.skipped:
+            self._totals.skipped += 1
+            self._report_row(item, {"skipped": True})
+        else:
+            self._report_success(item)
+
+    def _report_failure(self, item: _Item[OpenedT, StateT], error: Exception) -> None:
+        failure = report.error(item.job.source.label, error)
         self._totals.failures.append(failure)
         if self._policy.json:
-            report.json_line({"input": job.source.name, "error": failure.text, "exit_code": failure.exit_code})
+            report.json_line({"input": item.job.source.name, "error": failure.text, "exit_code": failure.exit_code})
+
+    def _report_success(self, item: _Item[OpenedT, StateT]) -> None:
+        assert item.converted is not None
+        converted, header = item.converted, item.converted.header
+        left_alone = item.is_larger and self._policy.keep_larger
+        if item.is_larger:
+            sizes = f"{len(converted.data):,} bytes, the input {item.bytes_before:,}"
+            then = "left alone" if left_alone else "--fallback keep would leave it alone"
+            report.warn(item.job.source.label, f"its .gnc file is not smaller: {sizes}; {then}")
+        if left_alone:
+            self._totals.left_alone += 1
+        else:
+            self._totals.add(converted, item.bytes_before)
+        self._report_row(
+            item,
+            {
+                "bytes_before": item.bytes_before,
+                "bytes_after": len(converted.data),
+                "bpp": converted.bpp,
+                "width": header.width,
+                "height": header.height,
+                "quality": header.quality,
+                "seconds": round(item.seconds, 4),
+                **({"left_alone": True} if left_alone else {}),
+            },
+        )
+
+    def _report_row(self, item: _Item[OpenedT, StateT], row: Mapping[str, object]) -> None:
+        if self._policy.json:
+            report.json_line({"input": item.job.source.name, "output": item.job.output_name, **row})
 
     def _summarise(self, inputs: int) -> None:
-        """The last line.  A single failure has said all already."""
-        totals = self._totals
-        failed = len(totals.failures)
+        """The last lines.  A single failure has said all already."""
         if self._policy.json:
-            summary = {
-                "files": totals.files,
-                "skipped": totals.skipped,
-                "failed": failed,
-                "bytes_before": totals.bytes_before,
-                "bytes_after": totals.bytes_after,
-                "bpp": totals.bpp,
-                "seconds": round(totals.seconds, 4),
-            }
-            report.json_line({"summary": summary})
-        elif inputs > 1 or not failed:
-            report.say(_summary_text(totals))
+            report.json_line({"summary": self._totals.as_row()})
+        elif inputs > 1 or not self._totals.failures:
+            for line in self._totals.as_lines():
+                report.say(line)
 
 
-def _summary_text(totals: _Totals) -> str:
-    parts = [f"{totals.files} file{'' if totals.files == 1 else 's'}"]
-    if totals.files:
-        percent = f" ({100 * totals.bytes_after / totals.bytes_before:.1f} %)" if totals.bytes_before else ""
-        parts.append(f"{totals.bytes_before:,} -> {totals.bytes_after:,} bytes{percent}")
-        parts.append(f"mean {totals.bpp:.3f} bpp")
-    if totals.skipped:
-        parts.append(f"{totals.skipped} skipped")
-    if totals.failures:
-        parts.append(f"{len(totals.failures)} failed")
-    return "; ".join([*parts, f"{totals.seconds:.1f} s"])
+def _is_done(future: Future[None] | None) -> bool:
+    return future is None or future.done()
+
+
+def _clean_up(jobs: Sequence[Job]) -> None:
+    """Remove what a killed run over many files left where this one writes."""
+    if len(jobs) > 1:
+        for folder in {job.output.parent for job in jobs if job.output is not None}:
+            remove_stale_temporaries(folder)

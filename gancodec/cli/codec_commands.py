@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,14 @@ from gancodec.cli.app import DeviceOption, Json, Task, app
 from gancodec.cli.batch import Batch, Policy
 from gancodec.cli.inputs import GNC_SUFFIXES, expand
 from gancodec.cli.loading import Decoders
-from gancodec.cli.options import Device, PictureFormat
+from gancodec.cli.options import Device, Fallback, PictureFormat
 from gancodec.cli.outputs import names_folder, plan
 from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY, PICTURE_SUFFIXES
+from gancodec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gancodec.picture import Picture
+    from gancodec.pipeline import Symbols
 
 FOLDER_HINT = "use -r to take the files in it"
 
@@ -33,7 +38,12 @@ Recursive = Annotated[
     bool, typer.Option("-r", "--recursive", help="Search folders; -o DIR mirrors the tree below each of them.")
 ]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite outputs that exist.")]
-SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass over inputs whose output exists.")]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing", help="Pass over inputs whose output is there, whole, newer and made with the same options."
+    ),
+]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure; exit code 7 at the end.")]
 NoMetadata = Annotated[
     bool, typer.Option("--no-metadata", help="Turn the picture upright and drop EXIF and XMP; the profile stays.")
@@ -67,6 +77,10 @@ def compress(
     force: Force = False,
     skip_existing: SkipExisting = False,
     keep_going: KeepGoing = False,
+    fallback: Annotated[
+        Fallback,
+        typer.Option("--fallback", help="Where the .gnc file is not smaller: write it, or keep the source alone."),
+    ] = Fallback.WRITE,
     convert_16_bit: Annotated[
         bool, typer.Option("--convert-16-bit", help="Reduce pictures of 16 bits to 8 instead of refusing them.")
     ] = False,
@@ -80,13 +94,19 @@ def compress(
     gancodec compress photo.jpg -q 30 -o small.gnc    lower quality, other name
     gancodec compress photo.jpg --target-size 50k     at most 50,000 bytes
     gancodec compress -r photos -o packed/            a whole tree
+    gancodec compress -r photos -o packed/ --keep-going --skip-existing --fallback keep
     cat photo.jpg | gancodec compress - > photo.gnc   in a pipe
     """
     rate = options.rate_from(quality, target_bpp, target_size)
     sources = expand(inputs, recursive=recursive, suffixes=PICTURE_SUFFIXES, folder_hint=FOLDER_HINT)
     into_folder = names_folder(output, sources, GNC_SUFFIXES)
-    policy = _policy(force, skip_existing, keep_going, json, into_folder)
-    jobs = plan(sources, output, into_folder=into_folder, json=json, suffix=".gnc", replaces=None)
+    keep_larger = fallback is Fallback.KEEP
+    policy = _policy(force, skip_existing, keep_going, json, into_folder, warn_larger=True, keep_larger=keep_larger)
+    jobs = plan(
+        sources, output, into_folder=into_folder, json=json, suffix=".gnc", replaces=None, keep_going=keep_going
+    )
+    if keep_larger and any(job.output is None and job.source.problem is None for job in jobs):
+        raise ConfigError("--fallback keep has no meaning for standard output", hint="use -o FILE")
 
     def task() -> int:
         from gancodec.cli.compressing import Compression
@@ -98,7 +118,8 @@ def compress(
             convert_16_bit=convert_16_bit,
             keep_metadata=not no_metadata,
         )
-        return Batch(operation, policy).run(jobs)
+        batch: Batch[Picture, Symbols | bytes] = Batch(operation, policy)
+        return batch.run(jobs)
 
     return task
 
@@ -140,7 +161,9 @@ def decompress(
     picture_format = options.format_from(format, output, output_is_folder=into_folder)
     policy = _policy(force, skip_existing, keep_going, json, into_folder)
     suffix = options.SUFFIX_OF_FORMAT[picture_format]
-    jobs = plan(sources, output, into_folder=into_folder, json=json, suffix=suffix, replaces=".gnc")
+    jobs = plan(
+        sources, output, into_folder=into_folder, json=json, suffix=suffix, replaces=".gnc", keep_going=keep_going
+    )
 
     def task() -> int:
         from gancodec.cli.decompressing import Decompression
@@ -193,5 +216,11 @@ def models(json: Json = False) -> Task:
     return lambda: inspecting.models(as_json=json)
 
 
-def _policy(force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool) -> Policy:
-    return Policy(force=force, skip_existing=skip_existing, keep_going=keep_going, json=json, make_folders=make_folders)
+def _policy(
+    force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool, *,
+    warn_larger: bool = False, keep_larger: bool = False,
+) -> Policy:  # fmt: skip
+    return Policy(
+        force=force, skip_existing=skip_existing, keep_going=keep_going, json=json, make_folders=make_folders,
+        warn_larger=warn_larger, keep_larger=keep_larger,
+    )  # fmt: skip

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from gancodec.cli.batch import Converted
-from gancodec.cli.loading import load_codec
+from gancodec.cli.loading import batch_pixels, load_codec
+from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import Rate
-from gancodec.container import read_header
-from gancodec.picture import Metadata, Picture, read_picture, upright
+from gancodec.cli.outputs import exists, is_current
+from gancodec.container import Header, read_container, read_header
+from gancodec.container.header import MAGIC, QUALITY_MAX, QUALITY_STEPS
+from gancodec.defaults import DEFAULT_QUALITY
+from gancodec.errors import FormatError, GancodecError
+from gancodec.picture import Metadata, Picture, encode_alpha, read_picture, read_size, upright
+from gancodec.registry import ModelEntry, resolve
 
 if TYPE_CHECKING:
     from gancodec.codec import Codec
+    from gancodec.pipeline import Symbols
+
+CLOSE: Final = 0.97
+"""Of a target: a search ends nearer, unless a single word of the payload is more."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -25,6 +36,27 @@ class Compression:
     convert_16_bit: bool = False
     keep_metadata: bool = True
     _codec: Codec | None = field(default=None, init=False)
+    _entry: ModelEntry | None = field(default=None, init=False)
+
+    def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
+        """Whether `output` is whole, of a picture of that size, with that codec and rate, and no older than `source`.
+
+        Raises ConfigError for other files, PictureError for the input.
+        """
+        written = output.read_bytes()
+        if written and not written.startswith(MAGIC):
+            raise exists(output, "is no .gnc file")
+        try:
+            header = read_container(written).header
+        except FormatError:
+            return False  # damaged: there is nothing to lose
+        width, height = read_size(data)
+        if sorted((width, height)) != sorted((header.width, header.height)):
+            raise exists(output, f"is of another picture, {header.width}×{header.height}")
+        self._entry = self._entry or resolve(self.codec_name)
+        if header.model_id != self._entry.model_id or not self._has_rate(header, len(written)):
+            raise exists(output, "was made with another codec or rate")
+        return source is not None and is_current(output, source)
 
     def open(self, data: bytes, label: str) -> Picture:
         """Raises PictureError or LimitError."""
@@ -39,11 +71,56 @@ class Compression:
         if self._codec is None:
             self._codec = load_codec(self.codec_name, self.device)
 
-    def convert(self, opened: Picture) -> Converted:
-        """Raises what Codec.compress raises."""
+    def group(self, opened: Picture) -> Group | None:
+        """With pictures of its padded size, where no file's size is searched for."""
         assert self._codec is not None, "load() comes first"
-        rate = self.rate
-        data = self._codec.compress(
-            opened, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size
-        )
+        if self._quality_256 is None:
+            return None
+        padded = self._codec.padded_size(opened.width, opened.height)
+        return Group(padded, padded[0] * padded[1], batch_pixels(self._codec.device))
+
+    def compute(self, batch: Sequence[Picture]) -> list[Symbols | bytes | GancodecError]:
+        """Symbols, or the whole file where a size is searched for.  Raises what Codec.compress raises."""
+        assert self._codec is not None, "load() comes first"
+        rate, quality_256 = self.rate, self._quality_256
+        if quality_256 is not None:
+            return [*self._codec.quantise(batch, [quality_256] * len(batch))]
+        return [
+            self._codec.compress(
+                picture, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size
+            )
+            for picture in batch
+        ]
+
+    def finish(self, opened: Picture, state: Symbols | bytes) -> Converted:
+        """The file of what compute() made of a picture."""
+        assert self._codec is not None, "load() comes first"
+        if isinstance(state, bytes):
+            data = state
+        else:
+            alpha = None if opened.alpha_HW is None else encode_alpha(opened.alpha_HW)
+            data = self._codec.write(opened, alpha, state, self._quality_256 or 0)
         return Converted(data=data, header=read_header(data), gnc_bytes=len(data))
+
+    @property
+    def _quality_256(self) -> int | None:
+        """In 1/256, of codecs of one rate 0; None where Codec.compress has to choose it, or to refuse it."""
+        assert self._codec is not None
+        rate = self.rate
+        if rate.target_bpp is not None or rate.target_size is not None:
+            return None
+        if self._codec.entry.has_quality:
+            return round((DEFAULT_QUALITY if rate.quality is None else rate.quality) * QUALITY_STEPS)
+        return 0 if rate.quality is None else None
+
+    def _has_rate(self, header: Header, size: int) -> bool:
+        """Whether a file's quality, or its size in bytes, is what was asked for."""
+        assert self._entry is not None
+        rate, target = self.rate, self.rate.target_size
+        if rate.target_bpp is not None:
+            target = int(rate.target_bpp * header.width * header.height / 8)
+        if target is not None:
+            most = header.quality == QUALITY_MAX or not self._entry.has_quality
+            return size <= target and (most or size >= CLOSE * target)
+        wanted = DEFAULT_QUALITY if rate.quality is None else rate.quality
+        return not self._entry.has_quality or header.quality_256 == round(wanted * QUALITY_STEPS)

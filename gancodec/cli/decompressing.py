@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from gancodec.cli.batch import Converted
-from gancodec.cli.loading import Decoders
+from PIL import Image
+
+from gancodec.cli.loading import Decoders, batch_pixels
+from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import PictureFormat
-from gancodec.container import read_container, read_header
-from gancodec.picture import write_picture
+from gancodec.cli.outputs import exists
+from gancodec.container import Container, read_container, read_header
+from gancodec.errors import DamagedMetadataWarning, GancodecError
+from gancodec.picture import Picture, read_size, write_picture
+
+
+@dataclass(frozen=True, slots=True)
+class GncFile:
+    """A .gnc file whose checksums are right."""
+
+    data: bytes
+    container: Container
 
 
 @dataclass(kw_only=True, slots=True)
@@ -20,18 +36,45 @@ class Decompression:
     realism: float | None = None
     keep_metadata: bool = True
 
-    def open(self, data: bytes, label: str) -> bytes:
+    def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
+        """Whether `output` is a whole picture of the file's size.  Raises ConfigError for any other file.
+
+        It may be the original that the .gnc file was made of: so it is never made anew, whatever the clock says.
+        """
+        header, written = read_header(data), output.read_bytes()
+        try:
+            width, height = read_size(written, name=str(output))
+            with Image.open(io.BytesIO(written)) as image:
+                image.load()  # all of it: verify() looks at little else than PNG's checksums
+        except (GancodecError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+            raise exists(output, "is no whole picture") from exc
+        if sorted((width, height)) != sorted((header.width, header.height)):
+            raise exists(output, f"is another picture, {width}×{height}")
+        return True
+
+    def open(self, data: bytes, label: str) -> GncFile:
         """Raises FormatError or LimitError."""
-        read_container(data)  # damage shows here, without torch; the codec takes the file apart once more
-        return data
+        return GncFile(data, read_container(data))  # damage shows here, without torch
 
     def load(self) -> None:
         """Raises ModelError, or ConfigError for a device that is not there."""
         self.decoders.load()
 
-    def convert(self, opened: bytes) -> Converted:
-        """Raises what Codec.decompress_picture raises, and ConfigError if the format cannot hold the picture."""
-        header = read_header(opened)
-        picture = self.decoders.for_file(opened).decompress_picture(opened, realism=self.realism)
-        data = write_picture(picture, self.format.value, keep_metadata=self.keep_metadata)
-        return Converted(data=data, header=header, gnc_bytes=len(opened))
+    def group(self, opened: GncFile) -> Group:
+        """With files of its codec and padded size.  Raises ModelError where there is no such codec."""
+        codec = self.decoders.for_file(opened.data)
+        header = opened.container.header
+        padded = codec.padded_size(header.width, header.height)
+        return Group((header.model_id, padded), padded[0] * padded[1], batch_pixels(codec.device))
+
+    def compute(self, batch: Sequence[GncFile]) -> list[Picture | GancodecError]:
+        """The pictures, or what is wrong with single files.  Raises what Codec.open raises."""
+        codec = self.decoders.for_file(batch[0].data)
+        return [*codec.decode([codec.open(each.data, realism=self.realism) for each in batch])]
+
+    def finish(self, opened: GncFile, state: Picture) -> Converted:
+        """The picture's file.  Raises ConfigError if the format cannot hold the picture."""
+        for message in opened.container.damaged:
+            warnings.warn(f"metadata is damaged and left out: {message}", DamagedMetadataWarning, stacklevel=2)
+        data = write_picture(state, self.format.value, keep_metadata=self.keep_metadata)
+        return Converted(data=data, header=opened.container.header, gnc_bytes=len(opened.data))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gancodec.cli.failures import InputError
-from gancodec.errors import ConfigError
+from gancodec.errors import ConfigError, GancodecError
 
 STANDARD_STREAM: Final = "-"
 GNC_SUFFIXES: Final = frozenset((".gnc",))
@@ -26,8 +26,8 @@ class Source:
     """None is standard input."""
     below: Path | None = None
     """Path relative to the folder in which the file was found; None if the file itself was named."""
-    problem: InputError | None = None
-    """Why it is known already that the input cannot be read."""
+    problem: GancodecError | None = None
+    """Why it is known already that nothing can be made of the input."""
 
     @property
     def label(self) -> str:

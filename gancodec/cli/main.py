@@ -49,4 +49,6 @@ def _run(argv: Sequence[str] | None) -> int:
         reason = error.format_message() if hasattr(error, "format_message") else str(error)
         report.say(f"error: {reason.rstrip('.')}; Try --help")
         return USAGE
+    if task == INTERRUPTED:  # typer's own answer to Ctrl-C while a command looks at its options
+        raise KeyboardInterrupt
     return int(task() if callable(task) else task or 0)

@@ -23,6 +23,13 @@ class Device(enum.StrEnum):
     CUDA = "cuda"
 
 
+class Fallback(enum.StrEnum):
+    """What `compress` does where the .gnc file would not be smaller than its source."""
+
+    WRITE = "write"
+    KEEP = "keep"
+
+
 class PictureFormat(enum.StrEnum):
     """Formats that `decompress` writes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gancodec.cli.inputs import STANDARD_STREAM, Source, is_folder
@@ -54,13 +54,14 @@ def plan(
     suffix: str,
     replaces: str | None,
     json: bool,
+    keep_going: bool = False,
 ) -> list[Job]:
     """A job for each source, after checking that the outputs fit together.
 
     `output` is the argument of -o, a folder if `into_folder`.  `suffix` ends the names that we choose, where it takes
     the place of the suffix `replaces` (None: of any).  Raises ConfigError if two inputs have one output, or an output
-    is an input too, or binary data would go to a terminal or between `json` lines; OutputError if the folder of the
-    file -o is missing.
+    is an input too (if `keep_going`, that is a problem of the second input alone), or binary data would go to a
+    terminal or between `json` lines; OutputError if the folder of the file -o is missing.
     """
     if output == STANDARD_STREAM or (output is None and len(sources) == 1 and sources[0].path is None):
         return _plan_stdout(sources, json=json)
@@ -69,8 +70,7 @@ def plan(
     else:
         folder = None if output is None else Path(output)
         jobs = [Job(source=source, output=_chosen(source, folder, suffix, replaces)) for source in sources]
-    _refuse_clashes(jobs)
-    return jobs
+    return _without_clashes(jobs, keep_going=keep_going)
 
 
 def refuse_existing(output: Path, *, force: bool) -> None:
@@ -88,6 +88,19 @@ def refuse_existing(output: Path, *, force: bool) -> None:
 def is_file(path: Path) -> bool:
     """Whether there is such a regular file; False, too, where that is not to be learnt."""
     return os.path.isfile(path)  # noqa: PTH113  as in is_folder()
+
+
+def exists(output: Path, what: str) -> ConfigError:
+    """The error about an output that is there and not what it would become."""
+    return ConfigError(f"{output} exists and {what}", hint="use -f to overwrite it, or another -o")
+
+
+def is_current(output: Path, source: Path) -> bool:
+    """Whether `output` is no older than `source`; False where that is not to be learnt."""
+    try:
+        return output.stat().st_mtime_ns >= source.stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def write_output(output: Path, data: bytes, *, make_folders: bool) -> None:
@@ -137,21 +150,28 @@ def _in_existing_folder(output: Path) -> Path:
     return output
 
 
-def _refuse_clashes(jobs: Sequence[Job]) -> None:
+def _without_clashes(jobs: Sequence[Job], *, keep_going: bool) -> list[Job]:
     inputs = {_identity(job.source.path): job.source.name for job in jobs if job.source.path is not None}
     outputs: dict[str, str] = {}
+    kept = []
     for job in jobs:
-        if job.output is None:
-            continue
-        key = _identity(job.output)
-        if key in inputs:
-            raise ConfigError(f"{job.output} is both an input and the output of {job.source.label}", hint="use -o")
-        if key in outputs:
-            raise ConfigError(
-                f"{outputs[key]} and {job.source.label} would both be written to {job.output}",
-                hint="use -o or other names, or run them separately",
-            )
-        outputs[key] = job.source.label
+        problem = None
+        if job.output is not None:
+            key = _identity(job.output)
+            if key in inputs:
+                message = f"{job.output} is both an input and the output of {job.source.label}"
+                problem = ConfigError(message, hint="use -o")
+            elif key in outputs:
+                problem = ConfigError(
+                    f"{outputs[key]} and {job.source.label} would both be written to {job.output}",
+                    hint="use -o or other names, or run them separately",
+                )
+            else:
+                outputs[key] = job.source.label
+        if problem is not None and not keep_going:
+            raise problem
+        kept.append(job if problem is None else Job(source=replace(job.source, problem=problem), output=None))
+    return kept
 
 
 def _identity(path: Path) -> str:

@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from gancodec.cli import stdout
@@ -28,6 +29,11 @@ def error(label: str | None, error: Exception) -> Failure:
     failure = explain(error)
     say(f"error: {_labelled(label, failure.text)}")
     return failure
+
+
+def warn(label: str, message: str) -> None:
+    """Say on stderr what is worth knowing about the input `label`."""
+    say(f"warning: {_labelled(label, message)}")
 
 
 def data(text: str) -> None:
@@ -56,13 +62,51 @@ def warnings_about(label: str) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        say(f"warning: {_labelled(label, str(message))}")
+        warn(label, str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.simplefilter("always", DamagedMetadataWarning)
         warnings.showwarning = show
         yield
+
+
+_heard: ContextVar[list[str] | None] = ContextVar("_heard", default=None)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[None]:
+    """In this block Python's UserWarnings of any thread go to the list that it is `listening` with, once each."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        heard = _heard.get()
+        if heard is None:
+            say(f"warning: {message}")
+        elif str(message) not in heard:
+            heard.append(str(message))
+
+    # Filters are the whole process's: set once, not by each thread for itself.
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def listening(heard: list[str]) -> Iterator[None]:
+    """In this block, and this thread, warnings go to `heard`."""
+    token = _heard.set(heard)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
 
 
 def _labelled(label: str | None, text: str) -> str:

@@ -17,7 +17,12 @@ from gancodec.errors import ConfigError
 
 
 class NoSharedQuality(ConfigError):
-    """Two curves without a quality that both reach."""
+    """Two curves without a quality that both reach; ``ranges`` are those of a and of b."""
+
+    def __init__(self, ranges: tuple[tuple[float, float], tuple[float, float]]) -> None:
+        told = " and ".join(f"{low:.4g} to {high:.4g}" for low, high in ranges)
+        super().__init__(f"the curves share no quality: {told}", hint="measure more settings of either codec")
+        self.ranges = ranges
 
 
 class BdRate(NamedTuple):
@@ -58,8 +63,8 @@ def bd_rate(
     low = max(curve_a[0][1], curve_b[0][1])
     high = min(curve_a[-1][1], curve_b[-1][1])
     if not low < high:
-        ranges = " and ".join(f"{curve[0][1]:.4g} to {curve[-1][1]:.4g}" for curve in (curve_a, curve_b))
-        raise NoSharedQuality(f"the curves share no quality: {ranges}", hint="measure more settings of either codec")
+        ranges = (curve_a[0][1], curve_a[-1][1]), (curve_b[0][1], curve_b[-1][1])
+        raise NoSharedQuality(ranges)
     mean_log = []
     for curve in (curve_a, curve_b):
         rate, quality = np.array(curve, dtype=np.float64).T

@@ -69,17 +69,17 @@ def compare_files(
     """
     if "fid" in [name.lower() for name in metrics]:
         raise ConfigError("FID compares sets of pictures, not two", hint="use `gancodec eval`")
+    sides = [_open(path, realism, device) for path in (a, b)]
+    shapes = [side.rgb_HWC.shape for side in sides]
+    if shapes[0] != shapes[1]:
+        seen = " and ".join(f"{width}x{height}" for height, width, _ in shapes)
+        raise ConfigError(f"the pictures are {seen} pixels", hint="compare pictures of one size")
     network = None
     if features is not None:
         from gancodec.features import load_features
 
         network = load_features(features, "cpu")
     chosen, unavailable = chosen_metrics(metrics, network)
-    sides = [_open(path, realism, device) for path in (a, b)]
-    shapes = [side.rgb_HWC.shape for side in sides]
-    if shapes[0] != shapes[1]:
-        seen = " and ".join(f"{width}x{height}" for height, width, _ in shapes)
-        raise ConfigError(f"the pictures are {seen} pixels", hint="compare pictures of one size")
     pixels = [side.rgb_HWC for side in sides]
     values = {metric.key: metric.measure(*pixels) for metric in chosen if metric.measure}
     return Pair(a=sides[0], b=sides[1], metrics=chosen, values=values, unavailable=unavailable)

@@ -16,9 +16,10 @@ from gancodec.writing import write_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the codec under test takes the first.
-COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_MARKERS: Final = "osD^vP"
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and two dark ones; the codec under test takes the
+# first.
+COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b3a8c", "#7a5230")
+_MARKERS: Final = "osD^vPX*"
 _DRAWN: Final = {
     "psnr": ("VTM", "ELIC", "bmshj2018-hyperprior"),
     "ms-ssim": ("VTM", "ELIC", "bmshj2018-hyperprior"),
@@ -44,8 +45,10 @@ def draw(result: SweepResult, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as exc:
         raise ConfigError(f"drawing needs {exc.name}", hint="pip install 'gancodec[eval]'") from exc
-    panels = [metric for metric in result.metrics if any(map(_value_of(metric), result.curves[0].points))]
-    figure = Figure(figsize=(6.4 * len(panels), 5.6), dpi=120, layout="constrained")
+    panels = [metric for metric in result.metrics if _has_values(result.curves[0], metric)]
+    figure = Figure(figsize=(6.4 * max(1, len(panels)), 5.6), dpi=120, layout="constrained")
+    if not panels:
+        figure.text(0.5, 0.5, "None of the metrics has a value that could be drawn.", ha="center")
     FigureCanvasAgg(figure)
     for index, metric in enumerate(panels):
         _draw_panel(figure.add_subplot(1, len(panels), index + 1), result, metric)
@@ -115,10 +118,15 @@ def _value_of(metric: Metric) -> Callable[[Point], float | None]:
     return value
 
 
+def _has_values(curve: Curve, metric: Metric) -> bool:
+    return any(point.value(metric) is not None for point in curve.points)
+
+
 def drawn_references(result: SweepResult, metric: Metric) -> list[Curve]:
     """The published curves of a metric's panel."""
     names = _DRAWN.get(metric.key, ())
-    return [curve for name in names for curve in result.references if curve.codec.startswith(name)]
+    known = [curve for curve in result.references if _has_values(curve, metric)]
+    return [curve for name in names for curve in known if curve.codec.startswith(name)]
 
 
 def rate_window(result: SweepResult) -> tuple[float, float]:

@@ -73,8 +73,10 @@ class EvalRequest:
                 raise ConfigError(f"{output} is a folder", hint="give the name of a file")
             if not os.access(output.parent, os.W_OK):
                 raise OutputError(f"{output.parent} cannot be written to", hint="check its rights")
-        if len(set(files)) < len(files):
-            raise ConfigError(f"two reports would be called {files[-1]}", hint="give each a name of its own")
+        real = [output.resolve() for output in files]
+        for place, output in enumerate(real):
+            if output in real[:place]:
+                raise ConfigError(f"two reports would be called {files[place]}", hint="give each a name of its own")
         for plot in self.plots:
             if plot.suffix.lower() not in (*HTML, *PLOTS):
                 raise ConfigError(f"{plot} is no kind of plot", hint=f"use {', '.join((*PLOTS, *HTML))}")

@@ -168,17 +168,18 @@ def compare(curve: Curve, anchor: Curve, metric: Metric) -> Comparison:
     # One pair without a figure is an entry in the table, not the end of a long run.
     try:
         bd = bd_rate(*_rates_and_qualities(curve, metric), *_rates_and_qualities(anchor, metric))
-    except NoSharedQuality:
-        reason = "no shared range: " + ", ".join(f"{each.codec} {_range(each, metric)}" for each in (curve, anchor))
+    except NoSharedQuality as exc:
+        own, other = (_range(ends, metric) for ends in exc.ranges)
+        reason = f"no shared range: {curve.codec} {own}, {anchor.codec} {other}"
     except ConfigError as exc:
         reason = exc.message.replace("curve a", curve.codec).replace("curve b", anchor.codec)
     return Comparison(codec=curve.codec, anchor=anchor, metric=metric, bd=bd, reason=reason)
 
 
-def _range(curve: Curve, metric: Metric) -> str:
-    """What a curve reaches, as people read the metric."""
-    values = [value for point in curve.points if (value := point.value(metric)) is not None and math.isfinite(value)]
-    return f"{min(values):.{metric.digits}f}–{max(values):.{metric.digits}f}"
+def _range(ends: tuple[float, float], metric: Metric) -> str:
+    """Two values on the metric's rising scale, as people read the metric."""
+    low, high = sorted(map(metric.value, ends))
+    return f"{low:.{metric.digits}f}–{high:.{metric.digits}f}"
 
 
 def _rates_and_qualities(curve: Curve, metric: Metric) -> tuple[list[float], list[float]]:

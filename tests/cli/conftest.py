@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 from gancodec.cli import compressing, loading
 from gancodec.cli.main import main
 from gancodec.container import ColourMode, Header, read_container, read_header, write_container
-from gancodec.errors import ChecksumError, DamagedMetadataWarning, MissingModelError, WrongModelError
+from gancodec.errors import ChecksumError, MissingModelError, WrongModelError
 from gancodec.picture import Metadata, Picture
 
 MODEL_ID = bytes.fromhex("fa6ec0de")
@@ -26,21 +26,38 @@ OTHER_ID = bytes.fromhex("0ddc0de5")
 class FakeCodec:
     """Lossless: the payload is the colour samples, deflated.  A real container around it, so that `info` works."""
 
+    device = "cpu"
+
     def __init__(self, model_id: bytes = MODEL_ID) -> None:
         self.model_id = model_id
+        self.entry = SimpleNamespace(name="fake", model_id=model_id, has_quality=True)
         self.calls: list[dict[str, Any]] = []
+        self.batches: list[int] = []
+        """How many pictures went through together."""
         self.before_work: Callable[[], None] = lambda: None
+
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        return -(-width // 64) * 64, -(-height // 64) * 64
 
     def compress(self, picture: Picture, **options: Any) -> bytes:
         self.calls.append(options)
         self.before_work()
+        return self.write(picture, None, b"", 10 * 256)
+
+    def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[str]:
+        self.batches.append(len(pictures))
+        self.calls += [{"quality": quality / 256} for quality in qualities_256]
+        self.before_work()
+        return ["symbols"] * len(pictures)
+
+    def write(self, picture: Picture, alpha: bytes | None, symbols: Any, quality_256: int) -> bytes:
         metadata = {b"ICCP": picture.metadata.icc, b"EXIF": picture.metadata.exif, b"XMP ": picture.metadata.xmp}
         return write_container(
             mode=ColourMode[picture.mode],
             width=picture.width,
             height=picture.height,
             model_id=self.model_id,
-            quality=10 if options["quality"] is None else options["quality"],
+            quality=quality_256 / 256,
             uniform_tables=False,
             payload=zlib.compress(picture.colour_HWC.tobytes()),
             symbol_crc=zlib.crc32(picture.colour_HWC.tobytes()),
@@ -48,14 +65,19 @@ class FakeCodec:
             metadata={name: value for name, value in metadata.items() if value},
         )
 
-    def decompress_picture(self, data: bytes, *, realism: float | None = None) -> Picture:
+    def open(self, data: bytes, *, realism: float | None = None) -> bytes:
         self.calls.append({"realism": realism})
+        self.verify(data)
+        return data
+
+    def decode(self, opened: Sequence[bytes]) -> list[Picture]:
+        self.batches.append(len(opened))
         self.before_work()
-        header = self.verify(data)
+        return [self._picture(data) for data in opened]
+
+    def _picture(self, data: bytes) -> Picture:
         container = read_container(data)
-        if container.damaged:
-            warnings.warn("metadata is damaged and left out", DamagedMetadataWarning, stacklevel=2)
-        shape = (header.height, header.width)
+        shape = (container.header.height, container.header.width)
         alpha = None
         if container.alpha is not None:
             alpha = np.frombuffer(zlib.decompress(container.alpha), np.uint8).reshape(shape)
@@ -102,6 +124,12 @@ def loader(monkeypatch: pytest.MonkeyPatch) -> FakeLoader:
     monkeypatch.setattr(loading, "load_codec", fake.load_codec)
     monkeypatch.setattr(loading, "codec_for_file", fake.codec_for_file)
     return fake
+
+
+@pytest.fixture
+def known(loader: FakeLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry knows the fake codec by every name."""
+    monkeypatch.setattr(compressing, "resolve", lambda name: loader.codec.entry)
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +195,7 @@ def gnc(folder: Path) -> Callable[..., Path]:
         )
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(FakeCodec(model_id).compress(made, quality=60))
+        path.write_bytes(FakeCodec(model_id).write(made, None, b"", 60 * 256))
         return path
 
     return save

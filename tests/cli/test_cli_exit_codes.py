@@ -150,7 +150,7 @@ def test_with_keep_going_the_others_are_done_and_the_code_is_7(run: Any, picture
     assert done.code == 7
     assert done.lines[0] == "gancodec: error: b.png: no such file; check the name"
     assert "2 files" in done.lines[1]
-    assert "1 failed" in done.lines[1]
+    assert done.lines[2] == "gancodec: failed  1 file: 1 unreadable or unsupported"
     assert (folder / "c.gnc").is_file()
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 Save = Callable[..., Path]
 
@@ -71,16 +77,155 @@ def test_a_link_as_output_stays_a_link(run: Any, picture: Save, folder: Path) ->
     assert files_below(folder / "store") == {"real.gnc"}
 
 
-def test_skip_existing_does_only_what_is_missing(run: Any, picture: Save, folder: Path) -> None:
+def test_skip_existing_does_only_what_is_missing(run: Any, picture: Save, folder: Path, known: Any) -> None:
     picture("a.png")
+    assert run("compress", "a.png").code == 0
+    before = (folder / "a.gnc").stat()
     picture("b.png")
-    (folder / "a.gnc").write_bytes(b"old")
     done = run("compress", "a.png", "b.png", "--skip-existing", "--json")
     assert done.code == 0
     assert done.rows[0] == {"input": "a.png", "output": "a.gnc", "skipped": True}
     assert done.rows[2]["summary"]["skipped"] == 1
-    assert (folder / "a.gnc").read_bytes() == b"old"
+    assert (folder / "a.gnc").stat() == before
     assert (folder / "b.gnc").is_file()
+
+
+def test_skip_existing_does_anew_what_is_damaged_or_older(run: Any, picture: Save, folder: Path, known: Any) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        picture(name)
+    assert run("compress", "a.png", "b.png", "c.png").code == 0
+    whole = {name: (folder / name).read_bytes() for name in ("a.gnc", "b.gnc", "c.gnc")}
+    (folder / "a.gnc").write_bytes(whole["a.gnc"][:-3])
+    (folder / "b.gnc").write_bytes(b"")
+    os.utime(folder / "c.gnc", (1, 1))
+    done = run("compress", "a.png", "b.png", "c.png", "--skip-existing", "--json")
+    assert done.code == 0
+    assert done.rows[-1]["summary"]["files"] == 3
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
+    assert (folder / "c.gnc").stat().st_mtime > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda path, save: path.write_bytes(b"a diary"), "is no .gnc file"),
+        (lambda path, save: save("a.png", size=(10, 6)), "is of another picture, 9×6"),
+        (lambda path, save: None, "was made with another codec or rate"),
+    ],
+)
+def test_skip_existing_never_overwrites_what_may_be_an_only_copy(
+    change: Any, said: str, run: Any, picture: Save, folder: Path, known: Any
+) -> None:
+    picture("a.png")
+    assert run("compress", "a.png", "-q", "20").code == 0
+    change(folder / "a.gnc", picture)
+    before = (folder / "a.gnc").read_bytes()
+    done = run("compress", "a.png", "--skip-existing", "-q", "30")
+    assert done.code == 2
+    assert said in done.err and "use -f" in done.err
+    assert (folder / "a.gnc").read_bytes() == before
+
+
+def test_skip_existing_leaves_originals_beside_their_gnc_files_alone(
+    run: Any, picture: Save, folder: Path, known: Any
+) -> None:
+    before = {name: picture(name).read_bytes() for name in ("a.png", "b.png")}
+    assert run("compress", "a.png", "b.png").code == 0
+    picture("b.png", size=(4, 4))
+    edited = (folder / "b.png").read_bytes()
+    done = run("decompress", "a.gnc", "b.gnc", "--skip-existing", "--keep-going", "--json")
+    assert done.code == 7
+    assert done.rows[0]["skipped"] is True
+    assert "b.png exists and is another picture, 4×4" in done.rows[1]["error"]
+    assert (folder / "a.png").read_bytes() == before["a.png"]
+    assert (folder / "b.png").read_bytes() == edited
+
+
+@pytest.mark.parametrize(("arguments", "written", "counted"), [([], True, "files"), (["keep"], False, "left_alone")])
+def test_a_file_that_is_not_smaller_is_reported_and_with_keep_not_written(
+    arguments: list[str], written: bool, counted: str, run: Any, folder: Path
+) -> None:
+    (folder / "a.pgm").write_bytes(b"P5 1 1 255\n\0")  # smaller than any container
+    noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "b.bmp")
+    done = run("compress", "a.pgm", "b.bmp", "--json", *(f"--fallback={each}" for each in arguments))
+    assert done.code == 0
+    assert "a.pgm: its .gnc file is not smaller" in done.err and "b.bmp" not in done.err
+    assert (folder / "a.gnc").is_file() == written
+    assert (folder / "b.gnc").is_file()
+    assert done.rows[-1]["summary"][counted] == 1 + written
+
+
+def test_keep_is_refused_for_standard_output(run: Any, picture: Save) -> None:
+    picture("a.png")
+    assert run("compress", "a.png", "-o", "-", "--fallback", "keep").code == 2
+
+
+def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(run: Any, picture: Save, folder: Path) -> None:
+    for name in ("a.png", "b.png"):
+        picture(f"in/{name}")
+    (folder / "out").mkdir()
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    host = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+    stale = folder / f"out/.a.gnc.gncpart-{host}-{int(gone.stdout)}-12345678"
+    old = folder / "out/.a.gnc.gncpart-00000000-1-12345678"
+    ours = folder / f"out/.b.gnc.gncpart-{host}-{os.getpid()}-12345678"
+    foreign = folder / f"out/.b.gnc.gncpart-{int(host, 16) ^ 1:08x}-{int(gone.stdout)}-12345678"
+    for path in (stale, old, ours, foreign):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert run("compress", "-r", "in", "-o", "out").code == 0
+    assert files_below(folder / "out") == {"a.gnc", "b.gnc", ours.name, foreign.name}
+
+
+def test_a_full_disk_ends_the_run_even_if_it_should_go_on(
+    run: Any, picture: Save, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.png" for number in range(20)]
+    for name in names:
+        picture(name)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    done = run("compress", *names, "--keep-going")
+    assert done.code == 1
+    assert "cannot write 0.gnc: No space left on device" in done.lines[0]
+    assert len(done.lines) < len(names)
+    assert files_below(folder) == set(names)
+
+
+def test_many_files_keep_their_order_and_go_through_together(
+    run: Any, picture: Save, folder: Path, loader: Any
+) -> None:
+    names = [f"{number:02}.png" for number in range(40)]
+    for number, name in enumerate(names):
+        picture(name, size=(9 + number % 2 * 100, 6))
+    done = run("compress", *sorted(names, key=lambda name: int(name[:2]) % 2), "--json")
+    assert done.code == 0
+    assert [row["input"] for row in done.rows[:-1]] == sorted(names, key=lambda name: int(name[:2]) % 2)
+    assert len(loader.codec.batches) < 20 and sum(loader.codec.batches) == 40
+
+
+def test_one_input_that_fails_in_the_networks_does_not_take_its_group_along(
+    run: Any, picture: Save, folder: Path, loader: Any
+) -> None:
+    names = [f"{number}.png" for number in range(5)]
+    for name in names:
+        picture(name, mode="RGBA" if name == "3.png" else "RGB")
+    quantise = loader.codec.quantise
+
+    def fails_with_alpha(pictures: Any, qualities: Any) -> Any:
+        if any(each.alpha_HW is not None for each in pictures):
+            raise RuntimeError("CUDA out of memory")
+        return quantise(pictures, qualities)
+
+    loader.codec.quantise = fails_with_alpha
+    done = run("compress", *names, "--keep-going")
+    assert done.code == 7
+    assert files_below(folder) == {*names, "0.gnc", "1.gnc", "2.gnc", "4.gnc"}
+    assert done.lines[0].startswith("gancodec: error: 3.png: internal error: RuntimeError: CUDA out of memory")
 
 
 def test_the_tree_is_mirrored_and_foreign_files_are_ignored(run: Any, picture: Save, folder: Path) -> None:
@@ -113,7 +258,7 @@ def test_several_files_do_not_go_into_one_file(output: str, run: Any, picture: S
     assert "need a folder" in done.err
 
 
-@pytest.mark.parametrize("more", [[], ["-f"], ["--keep-going"], ["-o", "out/"]])
+@pytest.mark.parametrize("more", [[], ["-f"], ["-o", "out/"]])
 def test_two_inputs_with_one_output_are_an_error_before_anything_is_written(
     more: list[str], run: Any, picture: Save, folder: Path
 ) -> None:
@@ -124,6 +269,17 @@ def test_two_inputs_with_one_output_are_an_error_before_anything_is_written(
     assert "a.png and a.jpg would both be written to" in done.err
     assert "use -o or other names" in done.err
     assert files_below(folder) == {"c.png", "a.png", "a.jpg"}
+
+
+def test_with_keep_going_only_the_second_of_two_inputs_with_one_output_fails(
+    run: Any, picture: Save, folder: Path
+) -> None:
+    for name in ("a.png", "a.jpg", "c.png"):
+        picture(name)
+    done = run("compress", "a.png", "a.jpg", "c.png", "--keep-going")
+    assert done.code == 7
+    assert "a.jpg: a.png and a.jpg would both be written to" in done.lines[0]
+    assert files_below(folder) == {"a.png", "a.jpg", "c.png", "a.gnc", "c.gnc"}
 
 
 def test_an_input_is_never_the_output(run: Any, picture: Save) -> None:
@@ -191,8 +347,8 @@ def test_no_temporary_is_left_by_a_failing_write(
 def test_a_codec_failing_in_the_middle_leaves_whole_files_only(
     fault: Any, code: int, said: str, run: Any, picture: Save, folder: Path, loader: Any
 ) -> None:
-    for name in ("a.png", "b.png", "c.png"):
-        picture(name)
+    for place, name in enumerate(("a.png", "b.png", "c.png")):
+        picture(name, size=(9 + 64 * place, 6))  # padded otherwise, so computed alone
     loader.codec.before_work = lambda: fault() if len(loader.codec.calls) == 2 else None
     done = run("compress", "a.png", "b.png", "c.png")
     assert done.code == code

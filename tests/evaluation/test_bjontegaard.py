@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gancodec.errors import ConfigError
-from gancodec.evaluation.bjontegaard import bd_rate
+from gancodec.evaluation.bjontegaard import NoSharedQuality, bd_rate
 from gancodec.evaluation.published import kodak_curves
 
 RATES = [0.1, 0.2, 0.45, 0.9, 1.7]
@@ -99,6 +99,20 @@ def test_curves_without_an_answer_are_refused(rates: list[float], qualities: lis
     with pytest.raises(ConfigError):
         bd_rate(RATES, QUALITIES, rates, qualities)
     assert first.value.hint
+
+
+@pytest.mark.parametrize("qualities", [[10.0, 20.0], [10.0, 26.0]], ids=["no overlap", "ranges touch only"])
+def test_curves_that_share_no_quality_have_an_error_of_their_own(qualities: list[float]) -> None:
+    with pytest.raises(NoSharedQuality, match=f"10 to {qualities[1]:g} and 26 to 40"):
+        bd_rate([0.1, 0.2], qualities, RATES, QUALITIES)
+
+
+def test_a_curve_with_too_few_points_is_named_and_is_no_lack_of_shared_quality() -> None:
+    with pytest.raises(ConfigError, match="curve a has 1 of the 2 points") as first:
+        bd_rate([0.1], [30.0], RATES, QUALITIES)
+    with pytest.raises(ConfigError, match="curve b has 1 of the 2 points") as second:
+        bd_rate(RATES, QUALITIES, [0.1], [30.0])
+    assert NoSharedQuality not in (first.type, second.type)
 
 
 def pairs(points) -> tuple[list[float], list[float]]:

@@ -1,27 +1,31 @@
-"""What a sweep prints and draws."""
+"""What a sweep prints."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from gancodec.errors import ConfigError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import GancodecCoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Unavailable, lpips_metric
-from gancodec.evaluation.plot import draw
 from gancodec.evaluation.published import kodak_curves
-from gancodec.evaluation.results import Skipped, SweepResult
+from gancodec.evaluation.results import Curve, Point, Skipped, SweepResult, compare
 from gancodec.evaluation.sweep import run_sweep
-from gancodec.evaluation.tables import as_markdown, as_text
+from gancodec.evaluation.tables import Table, as_markdown, as_text, markdown
+from tests.evaluation.conftest import FakeCodec, photo_like
 
 
-@pytest.fixture
-def result(folder: Path, fake_codec) -> SweepResult:
-    coder = GancodecCoder(fake_codec, qualities=[0, 30, 60, 100])
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
+    """Two pictures, four qualities; measured once, since nothing in it can be changed."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(2):
+        Image.fromarray(photo_like(192, 168, seed=index)).save(folder / f"photo{index}.png")
+    coder = GancodecCoder(FakeCodec(), qualities=[0, 30, 60, 100])
     return run_sweep([folder], [coder, classical("jpeg")], references=[kodak_curves()["vtm"]])
 
 
@@ -47,14 +51,6 @@ def test_markdown_tables_are_rectangular(result: SweepResult) -> None:
     for block in as_markdown(spoilt).split("\n\n"):
         lines = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1
-
-
-def test_the_plot_is_a_picture(result: SweepResult, tmp_path: Path) -> None:
-    draw(result, tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as image:
-        assert min(image.size) > 400
-    with pytest.raises(ConfigError, match="cannot write"):
-        draw(result, tmp_path / "curves.xyz")
 
 
 def test_without_features_there_is_no_trace_of_them(result: SweepResult) -> None:
@@ -107,19 +103,6 @@ def test_codecs_of_one_rate_have_a_note_in_place_of_a_bd_rate(folder: Path, fake
     assert "No BD-rate" not in as_text(run_sweep([folder], [rough]))
 
 
-def test_the_plot_has_a_panel_for_the_distance_and_room_for_single_points(
-    folder: Path, tmp_path: Path, fake_codec, one_rate_codec, features
-) -> None:
-    fake, rough = GancodecCoder(fake_codec, qualities=[50, 100]), GancodecCoder(one_rate_codec, qualities=[0])
-    widths = []
-    three = [PSNR, MS_SSIM, lpips_metric(features)]
-    for coders, metrics in [([fake, rough], three[:2]), ([fake, rough], three), ([rough, fake], three)]:
-        draw(run_sweep([folder], coders, metrics=metrics), tmp_path / "curves.png")
-        with Image.open(tmp_path / "curves.png") as image:
-            widths.append(image.width)
-    assert widths[1] == widths[2] == pytest.approx(1.5 * widths[0], abs=2)
-
-
 def test_seconds_have_a_table(result: SweepResult) -> None:
     text = as_text(result)
     lines = text[text.index("Seconds a picture") :].splitlines()
@@ -135,3 +118,46 @@ def test_metrics_that_could_not_be_had_are_listed(result: SweepResult) -> None:
     text = as_text(replace(result, unavailable=(Unavailable(key="fid", reason="needs torch-fidelity"),)))
     assert "skipped: needs torch-fidelity" in text
     assert "left out" not in as_text(result).split("Skipped")[0].split("Metrics")[-1]
+
+
+def test_markdown_without_a_title_begins_with_the_header() -> None:
+    table = Table(title="", header=("codec", "bpp"), rows=(("JPEG", "0.25"),), footnotes=("A note.",))
+    assert markdown(table).splitlines() == ["| codec |  bpp |", "| ----- | ---: |", "| JPEG  | 0.25 |", "", "A note."]
+    assert markdown(replace(table, title="Rates")) == f"**Rates**\n\n{markdown(table)}"
+
+
+def curve(codec: str, key: str, *values: float) -> Curve:
+    """A published curve with one metric, at 1, 2, 3 … bits per pixel."""
+    points = (Point(quality=None, bpp=rate, values={key: value}) for rate, value in enumerate(values, start=1))
+    return Curve(codec=codec, settings="", points=tuple(points), source="a paper")
+
+
+def test_curves_without_shared_quality_are_a_line_and_the_others_are_compared(folder: Path, fake_codec) -> None:
+    coder = GancodecCoder(fake_codec, qualities=[0, 100])
+    references = [curve("blurred", "psnr", 5.0, 6.5), kodak_curves()["vtm"]]
+    result = run_sweep([folder], [coder], references=references, metrics=[PSNR])
+    blurred, vtm = result.comparisons
+    low, high = (point.values["psnr"] for point in result.curves[0].points)
+    assert blurred.bd is None and vtm.bd is not None
+    assert blurred.reason == f"no shared range: fake {low:.2f}–{high:.2f}, blurred 5.00–6.50"
+    (line,) = [line for line in as_text(result).splitlines() if line.startswith("blurred")]
+    assert line.endswith(f"no figure: {blurred.reason}")
+
+
+def test_distances_that_share_no_range_are_said_as_people_read_them(features) -> None:
+    lpips = lpips_metric(features)
+    dull, crisp = curve("dull", "lpips", 0.5, 0.4, 0.3), curve("crisp", "lpips", 0.2, 0.05)
+    assert compare(dull, crisp, lpips).reason == "no shared range: dull 0.3000–0.5000, crisp 0.0500–0.2000"
+    assert compare(crisp, dull, lpips).reason == "no shared range: crisp 0.0500–0.2000, dull 0.3000–0.5000"
+
+
+def test_ms_ssim_without_shared_range_is_said_as_it_is_measured() -> None:
+    poor, good = curve("poor", "ms-ssim", 0.8, 0.85), curve("good", "ms-ssim", 0.95, 0.98)
+    assert compare(poor, good, MS_SSIM).reason == "no shared range: poor 0.8000–0.8500, good 0.9500–0.9800"
+
+
+def test_a_curve_with_one_usable_point_is_called_by_its_codecs_name() -> None:
+    whole, lossless = curve("whole", "psnr", 30.0, 33.0, 36.0), curve("lossless", "psnr", 31.0, math.inf)
+    reason = "lossless has 1 of the 2 points it needs"
+    assert compare(lossless, whole, PSNR).reason == reason
+    assert compare(whole, lossless, PSNR).reason == reason

@@ -1,0 +1,100 @@
+"""What a run over many files came to."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gancodec.cli.failures import INTERNAL, Failure
+from gancodec.cli.operation import Converted
+
+_KINDS: Final = {
+    INTERNAL: "not written",
+    2: "refused",
+    3: "unreadable or unsupported",
+    4: "damaged or too new",
+    5: "without a model",
+    6: "above a limit",
+}
+"""By exit code, for the table."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Totals:
+    """Counts, and the sums over the files that were converted."""
+
+    files: int = 0
+    skipped: int = 0
+    left_alone: int = 0
+    """Whose .gnc file would not have been smaller."""
+    failures: list[Failure] = field(default_factory=list)
+    bytes_before: int = 0
+    bytes_after: int = 0
+    pixels: int = 0
+    bpp_sum: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, converted: Converted, bytes_before: int) -> None:
+        """Count a file that was converted."""
+        self.files += 1
+        self.bytes_before += bytes_before
+        self.bytes_after += len(converted.data)
+        self.pixels += converted.pixels
+        self.bpp_sum += converted.bpp
+
+    @property
+    def bpp(self) -> float | None:
+        """Mean of the files' bits per pixel."""
+        return self.bpp_sum / self.files if self.files else None
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.perf_counter() - self.started
+
+    def as_row(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "files": self.files,
+            "skipped": self.skipped,
+            "left_alone": self.left_alone,
+            "failed": len(self.failures),
+            "bytes_before": self.bytes_before,
+            "bytes_after": self.bytes_after,
+            "bpp": self.bpp,
+            "pixels": self.pixels,
+            "seconds": round(self.seconds, 4),
+        }
+
+    def as_lines(self) -> list[str]:
+        """A line for one file; for several a table with a row for each way in which they ended."""
+        if self.files + self.skipped + self.left_alone + len(self.failures) == 1:
+            return ["; ".join([*self._counts().values(), f"{self.seconds:.1f} s"])]
+        speed = f", {self.pixels / 1e6 / self.seconds:.1f} Mpixel/s" if self.files else ""
+        rows = self._counts() | {"time": f"{self.seconds:.1f} s{speed}"}
+        width = max(map(len, rows))
+        return [f"{name:<{width}}  {text}" for name, text in rows.items()]
+
+    def _counts(self) -> dict[str, str]:
+        rows = {}
+        if self.files:
+            percent = f" ({100 * self.bytes_after / self.bytes_before:.1f} %)" if self.bytes_before else ""
+            rows["done"] = (
+                f"{_files(self.files)}; {self.bytes_before:,} -> {self.bytes_after:,} bytes{percent}; "
+                f"mean {self.bpp:.3f} bpp"
+            )
+        if self.skipped:
+            rows["skipped"] = f"{_files(self.skipped)} done before"
+        if self.left_alone:
+            rows["left alone"] = f"{_files(self.left_alone)} that would not have become smaller"
+        if self.failures:
+            kinds = Counter(_KINDS.get(failure.exit_code, "failed") for failure in self.failures)
+            told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            rows["failed"] = f"{_files(len(self.failures))}: {told}"
+        return rows
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
