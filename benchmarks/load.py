@@ -13,6 +13,7 @@ in this process; only that imports more than the standard library.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import itertools
 import json
@@ -72,7 +73,9 @@ class Target:
         return self._kind(self._host, self._port, timeout=TIMEOUT_S)
 
     def send(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, Any, bytes]:
-        connection.request("POST", path, body, self.headers)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # What is refused early has its answer before all of it was sent; without one getresponse raises.
+            connection.request("POST", path, body, self.headers)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
 

@@ -13,11 +13,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Final, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, Request, build_opener
 
 from gancodec.errors import ConfigError, GancodecError
 
@@ -60,6 +60,8 @@ class Compressed:
     height: int
     queue_ms: float
     compute_ms: float
+    notice: str
+    """What was changed in the picture before, such as its 16 bits; empty if nothing was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +92,7 @@ class Client:
             raise ConfigError(f"{url!r} is no address of a service", hint="give http://HOST:PORT")
         self._url, self._timeout_s, self._retries = url.rstrip("/"), timeout_s, retries
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._opener: OpenerDirector = build_opener(_Http, _Https)
 
     def compress(
         self,
@@ -103,7 +106,8 @@ class Client:
         """The bytes of a picture file to a .gnc file; arguments as in ``Codec.compress``.  Raises ServiceError."""
         query = {"quality": quality, "target_bpp": target_bpp, "target_size": target_size, "codec": codec}
         data, headers = self._post("/v1/compress", picture, query, content_type="application/octet-stream")
-        return Compressed(data=data, bpp=float(headers["Gancodec-Bpp"]), **_facts(headers))
+        notice = headers.get("Gancodec-Notice", "")
+        return Compressed(data=data, bpp=float(headers["Gancodec-Bpp"]), notice=notice, **_facts(headers))
 
     def decompress(self, file: bytes, *, realism: float = 0.0, format: PictureFormat = "png") -> Decompressed:
         """The bytes of a .gnc file to a picture file.  Raises ServiceError."""
@@ -152,7 +156,7 @@ class Client:
 
     def _once(self, request: Request) -> tuple[bytes, Message]:
         try:
-            with urlopen(request, timeout=self._timeout_s) as answer:
+            with self._opener.open(request, timeout=self._timeout_s) as answer:
                 return answer.read(), answer.headers
         except HTTPError as exc:
             with exc:
@@ -160,6 +164,39 @@ class Client:
         except (URLError, OSError, HTTPException) as exc:
             reason = getattr(exc, "reason", exc)
             raise ServiceError(f"{self._url} cannot be reached: {reason}", hint="is the service running?") from exc
+
+
+class _Hearing:
+    """For connections: a body that the other end does not take any more may have its answer already.
+
+    A service that refuses what is too large, or comes without a key, says so before it has read all of it.
+    """
+
+    def request(self, *given: Any, **named: Any) -> None:
+        try:
+            super().request(*given, **named)  # type: ignore[misc]
+        except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError):
+            if self.sock is None:  # type: ignore[attr-defined]
+                raise  # before there was a connection
+
+
+class _HttpConnection(_Hearing, HTTPConnection):
+    pass
+
+
+class _HttpsConnection(_Hearing, HTTPSConnection):
+    pass
+
+
+class _Http(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_HttpConnection, req)
+
+
+class _Https(HTTPSHandler):
+    def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
+        # Whatever class and options https_open of this Python's version chooses, but a connection that hears.
+        return super().do_open(_HttpsConnection, req, **options)
 
 
 class _Refused(ServiceError):

@@ -49,6 +49,8 @@ class AccessLog:
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started, seen = time.perf_counter(), {"status": 0, "bytes": 0}
+        # What can be got can be asked for its head (RFC 9110, 9.3.2), which FastAPI's own routes do not know.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,11 +60,14 @@ class AccessLog:
                     if name.lower().encode() not in present:
                         message["headers"].append((name.encode(), value.encode()))
             elif message["type"] == "http.response.body":
+                if inner is not scope:
+                    message["body"] = b""
                 seen["bytes"] += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self.app(scope, receive, sending)
+            with self.owner.state.closing.working():
+                await self.app(inner, receive, sending)
         except Exception:
             logging.getLogger("gancodec.service").exception("request %s failed", request_id)
             if seen["status"]:
@@ -70,9 +75,9 @@ class AccessLog:
             failed = Problem("something unexpected happened", hint="the log knows the request_id")
             await response(failed, request_id)(scope, receive, sending)
         finally:
-            self._note(scope, request_id, time.perf_counter() - started, seen)
+            self._note(scope["method"], inner, request_id, time.perf_counter() - started, seen)
 
-    def _note(self, scope: Scope, request_id: str, seconds: float, seen: dict[str, int]) -> None:
+    def _note(self, method: str, scope: Scope, request_id: str, seconds: float, seen: dict[str, int]) -> None:
         route = scope.get("route")
         path = getattr(route, "path", "other")
         measures = self.owner.state.measures
@@ -80,7 +85,7 @@ class AccessLog:
         measures.request_seconds.labels(path).observe(seconds)
         row: dict[str, Any] = {
             "request_id": request_id,
-            "method": scope["method"],
+            "method": method,
             "path": path,
             "status": seen["status"],
             "ms": round(1000 * seconds, 1),
@@ -109,6 +114,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, exc: HTTPException) -> Response:
-        found = Problem(str(exc.detail), headers=dict(exc.headers or {}))
+        headers = dict(exc.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"
+        found = Problem(str(exc.detail), headers=headers)
         found.status, found.code, found.title = exc.status_code, "http", str(exc.detail)  # type: ignore[misc]
         return response(found, request.state.request_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from service.problems import QueueFull, Unauthorised
@@ -27,19 +27,28 @@ class Budget:
         return self._held
 
     @contextmanager
-    def hold(self, amount: int) -> Iterator[None]:
-        """Count so much for the time of the block.  Raises QueueFull if it does not fit."""
-        with self._lock:
-            if self._held + amount > self.limit:
-                raise full(
-                    f"{self._held:,} of {self.limit:,} {self.unit} are in work, and this request has {amount:,}"
-                )
-            self._held += amount
+    def hold(self, amount: int) -> Iterator[Callable[[int], None]]:
+        """Count so much for the time of the block, and what the function that it gives is called with.
+
+        Both raise QueueFull if it does not fit.
+        """
+        held = 0
+
+        def more(amount: int) -> None:
+            nonlocal held
+            with self._lock:
+                if self._held + amount > self.limit:
+                    in_work = f"{self._held:,} of {self.limit:,} {self.unit} are in work"
+                    raise full(f"{in_work}, and this request has {amount:,} more")
+                self._held += amount
+                held += amount
+
+        more(amount)
         try:
-            yield
+            yield more
         finally:
             with self._lock:
-                self._held -= amount
+                self._held -= held
 
 
 def full(detail: str) -> QueueFull:

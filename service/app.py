@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse
 
 import gancodec
+from gancodec.picture import Converted16BitWarning
 from service import access, openapi, routes
 from service.admission import Budget, Doorkeeper
+from service.closing import Closing
+from service.connections import STATE, ConnectionLimits
 from service.engine import Engine
 from service.measures import Measures
 from service.settings import Settings
+from service.threads import Threads
+from service.unread import DrainUnread
 from service.work import Work
 
 PAGE = Path(__file__).parent / "page"
@@ -36,14 +41,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     budget = Budget(settings.queue_pixels, "pixels")
     measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=_gpu_bytes)
 
+    closing = Closing(grace_s=settings.body_timeout_s + settings.deadline_s)
+    threads = Threads(settings.threads, waiting=settings.queue_requests)
+    _keep_quiet()
+
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        closing.listen()
         # In the background: /livez answers while weights are loaded.
         starting = asyncio.create_task(asyncio.to_thread(_start, engine))
-        yield
+        limits = ConnectionLimits(
+            most=settings.max_connections,
+            head_timeout_s=settings.head_timeout_s,
+            write_timeout_s=settings.write_timeout_s,
+        )
+        yield {STATE: limits}
         engine.ready = False
         await starting
         await asyncio.to_thread(engine.stop)
+        threads.close()
 
     app = FastAPI(
         title="gancodec",
@@ -56,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.engine, app.state.measures = settings, engine, measures
     app.state.work = Work(settings, engine, budget, measures)
     app.state.bodies = Budget(settings.queue_bytes, "bytes")
-    app.state.threads = CapacityLimiter(settings.threads)
+    app.state.threads, app.state.closing = threads, closing
     keys = [key.get_secret_value() for key in settings.api_keys]
     app.state.doorkeeper = Doorkeeper(keys, open_access=settings.open_access)
     app.include_router(routes.router)
@@ -68,8 +84,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "accept"],
-            expose_headers=list(openapi.FACTS),
+            expose_headers=list(openapi.FACTS | openapi.NOTICE | openapi.WARNING),
         )
+    app.add_middleware(DrainUnread)
     if settings.page and PAGE.is_dir():
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
@@ -88,6 +105,14 @@ def _start(engine: Engine) -> None:
     except Exception as exc:
         engine.failure = f"{type(exc).__name__}: {exc}"
         log.exception("the codecs could not be started")
+
+
+def _keep_quiet() -> None:
+    """These libraries tell their loggers and warnings of what is in a body, which no log may hold."""
+    for name in ("python_multipart", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+    warnings.filterwarnings("ignore", category=Converted16BitWarning)  # the answer tells of it
 
 
 def _gpu_bytes() -> int:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
-from service.problems import BadParameter, BodyTooLarge, BodyTooSlow
+from service.problems import BadParameter, BodyTooLarge, BodyTooSlow, ClientGone
 
 
-async def read_body(request: Request, *, limit: int, timeout_s: float) -> bytes:
+async def read_body(request: Request, *, limit: int, timeout_s: float, count: Callable[[int], None]) -> bytes:
     """The bytes of the picture or file.  Nothing is spooled to disk.
 
-    Raises BodyTooLarge as soon as there is more than ``limit``, BodyTooSlow, BadParameter for an empty body or a form
-    without a file.
+    count is told of bytes before they are kept, and may raise.  Raises BodyTooLarge as soon as there is more than
+    ``limit``, BodyTooSlow, ClientGone, BadParameter for an empty body or a form without a file.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(f"{int(declared):,} bytes are announced, {limit:,} are the most")
     try:
         async with asyncio.timeout(timeout_s):
-            data = await _collect(request.stream(), limit)
+            data = await _collect(request.stream(), limit, count)
     except TimeoutError as exc:
         raise BodyTooSlow(f"the body did not come in within {timeout_s:g} seconds") from exc
+    except ClientDisconnect as exc:
+        raise ClientGone("the body broke off") from exc
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind == b"multipart/form-data":
         data = _first_file(data, options.get(b"boundary", b""))
@@ -33,11 +36,12 @@ async def read_body(request: Request, *, limit: int, timeout_s: float) -> bytes:
     return data
 
 
-async def _collect(stream: AsyncIterator[bytes], limit: int) -> bytes:
+async def _collect(stream: AsyncIterator[bytes], limit: int, count: Callable[[int], None]) -> bytes:
     body = bytearray()
     async for chunk in stream:
         if len(body) + len(chunk) > limit:
             raise BodyTooLarge(f"the body has more than {limit:,} bytes")
+        count(len(chunk))
         body += chunk
     return bytes(body)
 

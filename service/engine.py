@@ -39,6 +39,11 @@ class Ticket:
         for job in list(self.jobs):
             job.future.cancel()
 
+    def go_on(self) -> None:
+        """Raise NotReady if nobody waits any more."""
+        if self.gone:
+            raise NotReady("the request was given up")
+
     @property
     def queue_ms(self) -> float:
         """Time in the queue, of all its jobs."""

@@ -21,8 +21,9 @@ class Measures:
             "gancodec_requests", "Requests by path and status.", ["path", "status"], registry=registry
         )
         self.request_seconds = Histogram(
-            "gancodec_request_seconds", "From a request's end to its answer.", ["path"], buckets=SECONDS,
-            registry=registry,
+            "gancodec_request_seconds",
+            "From a request's head to the end of its answer: body in, waiting, computing and answer out.",
+            ["path"], buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self.queue_seconds = Histogram(
             "gancodec_queue_seconds", "Waiting for a turn on the device.", buckets=SECONDS, registry=registry

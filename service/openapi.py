@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.others import MEDIA_TYPES
 from service.problems import (
     MEDIA_TYPE,
     PROBLEMS,
@@ -28,7 +29,7 @@ from service.problems import (
     UnknownModel,
     UnsupportedType,
 )
-from service.work import GNC_TYPE, OTHERS, TYPES
+from service.work import GNC_TYPE, TYPES
 
 FACTS: Final = {
     "Gancodec-Codec": ("string", "Name of the codec."),
@@ -44,6 +45,7 @@ OTHER_FACTS: Final = {
     "Gancodec-Codec": ("string", "Name of the other codec."),
     "Gancodec-Quality": ("number", "Quality setting of the other codec."),
 }
+NOTICE: Final = {"Gancodec-Notice": ("string", "What was changed in the picture before; missing if nothing was.")}
 WARNING: Final = {"Gancodec-Warning": ("string", "What was left out of the picture; missing if nothing was.")}
 REQUEST_ID: Final = {"X-Request-Id": ("string", "That of the request if it had one, else a new one.")}
 PROBLEM_HEADERS: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
@@ -60,10 +62,11 @@ PICTURE: Final = (*BODY, UnsupportedType, BadPicture, TooManyPixels, QueueFull, 
 MAY_MEET: Final[Mapping[str, tuple[type[Problem], ...]]] = {
     "/v1/compress": (*PICTURE, OutOfReach, OutOfMemory),
     "/v1/decompress": (
-        *BODY, NotAcceptable, BadStream, UnknownModel, TooManyPixels, QueueFull, NotReady, OutOfMemory, DeadlinePassed,
+        *BODY, NotAcceptable, UnsupportedType, BadStream, UnknownModel, TooManyPixels, QueueFull, NotReady, OutOfMemory,
+        DeadlinePassed,
     ),
     "/v1/others/{name}": PICTURE,
-    "/v1/info": (*BODY, BadStream, TooManyPixels),
+    "/v1/info": (*BODY, UnsupportedType, BadStream, TooManyPixels, QueueFull, NotReady, DeadlinePassed),
     "/v1/codecs": (Unauthorised,),
 }  # fmt: skip
 
@@ -109,9 +112,9 @@ def _description(app: FastAPI) -> dict[str, Any]:
     ):  # fmt: skip
         paths[path]["post"]["requestBody"] = body
     for path, text, types, facts in (
-        ("/v1/compress", "The .gnc file.", (GNC_TYPE,), FACTS),
+        ("/v1/compress", "The .gnc file.", (GNC_TYPE,), FACTS | NOTICE),
         ("/v1/decompress", "The picture.", tuple(TYPES), FACTS | WARNING),
-        ("/v1/others/{name}", "The other codec's file.", tuple(OTHERS.values()), OTHER_FACTS),
+        ("/v1/others/{name}", "The other codec's file.", tuple(MEDIA_TYPES.values()), OTHER_FACTS | NOTICE),
     ):
         content = {each: {"schema": BINARY} for each in types}
         paths[path]["post"]["responses"]["200"] = {"description": text, "headers": _headers(facts), "content": content}

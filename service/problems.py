@@ -6,7 +6,15 @@ from typing import Any, ClassVar
 
 from fastapi.responses import JSONResponse
 
-from gancodec.errors import ConfigError, FormatError, GancodecError, LimitError, ModelError, PictureError
+from gancodec.errors import (
+    ConfigError,
+    FormatError,
+    GancodecError,
+    LimitError,
+    ModelError,
+    NotGncError,
+    PictureError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -44,7 +52,7 @@ class BodyTooLarge(Problem):
 
 
 class UnsupportedType(Problem):
-    status, code, title = 415, "unsupported_type", "Pictures of this kind are not taken"
+    status, code, title = 415, "unsupported_type", "Files of this kind are not taken"
 
 
 class BadPicture(Problem):
@@ -79,6 +87,12 @@ class OutOfMemory(Problem):
     status, code, title = 503, "out_of_memory", "There was not enough memory for this picture"
 
 
+class ClientGone(Problem):
+    """Seen by the log alone."""
+
+    status, code, title = 499, "client_gone", "The client went away"
+
+
 class DeadlinePassed(Problem):
     status, code, title = 504, "deadline", "The answer took too long"
 
@@ -93,8 +107,8 @@ PROBLEMS: tuple[type[Problem], ...] = (
 def from_gancodec(error: GancodecError) -> Problem:
     """The problem that an error of the package is."""
     kinds: tuple[tuple[type[GancodecError], type[Problem]], ...] = (
-        (FormatError, BadStream), (ModelError, UnknownModel), (PictureError, BadPicture), (LimitError, TooManyPixels),
-        (ConfigError, BadParameter),
+        (NotGncError, UnsupportedType), (FormatError, BadStream), (ModelError, UnknownModel),
+        (PictureError, BadPicture), (LimitError, TooManyPixels), (ConfigError, BadParameter),
     )  # fmt: skip
     for kind, problem in kinds:
         if isinstance(error, kind):

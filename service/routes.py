@@ -10,15 +10,15 @@ from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.admission import full
 from service.batcher import ClosedError, DeadlineError
 from service.bodies import read_body
+from service.closing import Closing
 from service.engine import Engine, Ticket
-from service.problems import BadParameter, DeadlinePassed, NotReady
+from service.problems import BadParameter, ClientGone, DeadlinePassed, NotReady
+from service.threads import Threads
 from service.work import Answer, Work, check_rate
 
 router = APIRouter()
@@ -46,7 +46,15 @@ def guarded(request: Request) -> None:
     )
 
 
+def taking(request: Request) -> None:
+    """Raise NotReady for what comes after the service was told to end."""
+    closing: Closing = request.app.state.closing
+    if closing.begun:
+        raise NotReady("the service is closing", hint="try again")
+
+
 Guarded = [Depends(guarded)]
+Working = [*Guarded, Depends(taking)]
 Quality = Annotated[float | None, Query(ge=0, le=100, description="0 to 100; 60 if nothing is asked for.")]
 TargetBpp = Annotated[float | None, Query(gt=0, le=128, description="Bits per pixel of the whole file, at most.")]
 TargetSize = Annotated[int | None, Query(gt=0, le=1 << 31, description="Bytes of the whole file, at most.")]
@@ -55,7 +63,7 @@ Realism = Annotated[float, Query(ge=0, le=1, description="0 (faithful) to 1 (gen
 Accept = Annotated[str | None, Header(description="image/png, image/webp, image/avif or image/jpeg.")]
 
 
-@router.post("/v1/compress", dependencies=Guarded)
+@router.post("/v1/compress", dependencies=Working)
 async def compress(
     request: Request,
     quality: Quality = None,
@@ -69,20 +77,20 @@ async def compress(
     work: Work = request.app.state.work
     request.app.state.engine.codec(codec)  # before the body is taken
     async with body_of(request) as data:
-        return await answer(request, lambda ticket: work.compress(data, rate, codec, ticket))
+        return answer(request, await in_thread(request, lambda ticket: work.compress(data, rate, codec, ticket)))
 
 
-@router.post("/v1/decompress", dependencies=Guarded)
+@router.post("/v1/decompress", dependencies=Working)
 async def decompress(request: Request, realism: Realism = 0.0, accept: Accept = None) -> Response:
     """A .gnc file to a picture of the format that is accepted; PNG where all are."""
     only_known(request, "realism")
     work: Work = request.app.state.work
     request.app.state.engine.codec(None)
     async with body_of(request) as data:
-        return await answer(request, lambda ticket: work.decompress(data, realism, accept, ticket))
+        return answer(request, await in_thread(request, lambda ticket: work.decompress(data, realism, accept, ticket)))
 
 
-@router.post("/v1/others/{name}", dependencies=Guarded)
+@router.post("/v1/others/{name}", dependencies=Working)
 async def others(
     request: Request,
     name: Other,
@@ -92,17 +100,18 @@ async def others(
     only_known(request, "target_size")
     work: Work = request.app.state.work
     async with body_of(request) as data:
-        return await answer(request, lambda ticket: work.other(data, name.value, target_size))
+        return answer(
+            request, await in_thread(request, lambda ticket: work.other(data, name.value, target_size, ticket))
+        )
 
 
-@router.post("/v1/info", dependencies=Guarded)
+@router.post("/v1/info", dependencies=Working)
 async def info(request: Request) -> dict[str, Any]:
     """What is in a .gnc file; no network is asked."""
     only_known(request)
     work: Work = request.app.state.work
     async with body_of(request) as data:
-        check_threads(request)
-        facts: dict[str, Any] = await anyio.to_thread.run_sync(work.info, data, limiter=request.app.state.threads)
+        facts: dict[str, Any] = await in_thread(request, lambda _: work.info(data))
     return facts
 
 
@@ -136,11 +145,12 @@ async def livez() -> dict[str, str]:
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: weights are loaded, and one has been there and back."""
     engine: Engine = request.app.state.engine
+    taking(request)
     if engine.ready:
         return JSONResponse({"status": "ready"})
     if engine.failure:
         raise NotReady("the codecs could not be started", hint="the service's log says why")
-    raise NotReady("weights are being loaded, or the service is closing")
+    raise NotReady("weights are being loaded")
 
 
 @router.get("/metrics", include_in_schema=False, dependencies=Guarded)
@@ -163,29 +173,19 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The body, which counts as held until the block ends.  Raises Problem."""
     settings = request.app.state.settings
     limit: int = settings.max_body_bytes
-    declared = request.headers.get("content-length", "")
-    # A body that does not say how long it is may have any length that is allowed.
-    with request.app.state.bodies.hold(min(int(declared), limit) if declared.isdigit() else limit):
-        data = await read_body(request, limit=limit, timeout_s=settings.body_timeout_s)
+    # As bytes come in: what is only announced, by many who never send it, would keep everybody else away.
+    with request.app.state.bodies.hold(0) as count:
+        data = await read_body(request, limit=limit, timeout_s=settings.body_timeout_s, count=count)
         request.app.state.measures.bytes.labels("in").inc(len(data))
         yield data
 
 
-def check_threads(request: Request) -> None:
-    """Raise QueueFull if too many requests wait for a thread already."""
-    waiting = request.app.state.threads.statistics().tasks_waiting
-    if waiting > request.app.state.settings.queue_requests:
-        raise full(f"{waiting} requests are waiting")
-
-
-async def answer(request: Request, do: Callable[[Ticket], Answer]) -> Response:
+async def in_thread(request: Request, do: Callable[[Ticket], T]) -> T:
     """Run in a thread until it is done, the deadline has passed or the client has gone."""
-    check_threads(request)
     deadline_s: float = request.app.state.settings.deadline_s
+    threads: Threads = request.app.state.threads
     ticket = Ticket(time.monotonic() + deadline_s)
-    task = asyncio.ensure_future(
-        anyio.to_thread.run_sync(_unpacked, do, ticket, limiter=request.app.state.threads, abandon_on_cancel=True)
-    )
+    task = asyncio.ensure_future(threads.run(lambda: _unpacked(do, ticket)))
     try:
         while not task.done():
             left = ticket.deadline - time.monotonic()
@@ -193,20 +193,23 @@ async def answer(request: Request, do: Callable[[Ticket], Answer]) -> Response:
                 raise DeadlinePassed(f"no answer within {deadline_s:g} seconds", hint="try again, or a smaller picture")
             await asyncio.wait({task}, timeout=min(GONE_POLL_S, left))
             if not task.done() and await request.is_disconnected():
-                return Response(status_code=499)  # nobody reads it; the log does
-        made: Answer = task.result()
+                raise ClientGone("nobody waits for the answer")
+        return task.result()
     finally:
         if not task.done():
             ticket.drop()
             task.cancel()
+
+
+def answer(request: Request, made: Answer) -> Response:
+    """What goes back, counted."""
     request.app.state.measures.bytes.labels("out").inc(len(made.body))
     return Response(made.body, media_type=made.media_type, headers=dict(made.headers))
 
 
 def _unpacked(do: Callable[[Ticket], T], ticket: Ticket) -> T:
     """What the batcher says, in the service's own words."""
-    if ticket.gone:
-        raise NotReady("the request was given up")
+    ticket.go_on()
     try:
         return do(ticket)
     except DeadlineError as exc:

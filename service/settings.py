@@ -41,11 +41,17 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(default=30.0, gt=0)
     """For a request's body to come in."""
     queue_bytes: int = Field(default=512 * MIB, ge=1)
-    """Of the bodies of all requests together, from their announcement to the answer."""
+    """Of the bodies of all requests together, as they come in and until the answer."""
     threads: int = Field(default=16, ge=1)
     """Requests that are in work at once: reading and writing pictures, entropy coding."""
     queue_requests: int = Field(default=64, ge=0)
     """Requests that may wait for one of these threads."""
+    max_connections: int = Field(default=512, ge=1)
+    """Open at once; for one more, the one that has been idle for longest is closed."""
+    head_timeout_s: float = Field(default=10.0, gt=0)
+    """For a request's line and headers, from the beginning of a connection or the end of the answer before."""
+    write_timeout_s: float = Field(default=30.0, gt=0)
+    """For a client to take the next piece of its answer."""
     api_keys: Annotated[list[SecretStr], NoDecode] = []
     """Any of them opens the service: ``Authorization: Bearer KEY``."""
     open_access: bool = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from PIL import Image
 from gancodec.container import ColourMode, Header, read_header
 from gancodec.description import describe
 from gancodec.errors import ConfigError, GancodecError, LimitError, PictureError
+from gancodec.evaluation.classical import classical
 from gancodec.picture import (
     Metadata,
     OutputFormat,
@@ -23,10 +26,14 @@ from gancodec.picture import (
     upright,
     write_picture,
 )
+from gancodec.picture.depth import is_deep
+from gancodec.picture.modes import MAX_SIDE_PX
+from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 from gancodec.timing import FILE
 from service.admission import Budget
 from service.engine import Engine, Ticket
 from service.measures import Measures
+from service.others import MEDIA_TYPES, best_within
 from service.problems import BadParameter, NotAcceptable, OutOfReach, TooManyPixels, UnsupportedType
 from service.settings import Settings
 
@@ -35,10 +42,10 @@ TYPES: Final[Mapping[str, OutputFormat]] = {
     "image/png": "png", "image/webp": "webp", "image/avif": "avif", "image/jpeg": "jpeg",
 }  # fmt: skip
 """By preference, where the client does not care."""
-
-
-OTHERS: Final = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
-"""Codecs to compare with, by the names of gancodec.evaluation.classical."""
+CONVERTED: Final = ("CMYK", "LAB")
+"""Modes of which no value stays what it was."""
+NOTICE_MOST: Final = 200
+"""Characters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +78,7 @@ class Work:
         width, height = self._size(data)
         with self._budget.hold(width * height):
             started = time.perf_counter()
-            picture = read_picture(data, name="picture", formats=self._settings.input_formats, convert_16_bit=True)
+            picture, notices = self._read(data)
             self._measures.parts({FILE: time.perf_counter() - started})
             try:
                 made = codec.compress(
@@ -81,7 +88,8 @@ class Work:
                 raise OutOfReach(exc.message, hint=exc.hint) from exc
         header = read_header(made)
         self._measures.bpp.observe(_bpp(made, header))
-        return Answer(body=made, media_type=GNC_TYPE, headers=_facts(made, header, codec.entry.name, ticket))
+        headers = _facts(made, header, codec.entry.name, ticket) | noticed(notices)
+        return Answer(body=made, media_type=GNC_TYPE, headers=headers)
 
     def decompress(self, data: bytes, realism: float, accept: str | None, ticket: Ticket) -> Answer:
         """Raises Problem, or GancodecError for files that cannot be opened."""
@@ -102,21 +110,17 @@ class Work:
             headers["Gancodec-Warning"] = "damaged metadata was left out"
         return Answer(body=body, media_type=media_type, headers=headers)
 
-    def other(self, data: bytes, name: str, target_size: int) -> Answer:
+    def other(self, data: bytes, name: str, target_size: int, ticket: Ticket) -> Answer:
         """The picture as another codec's file of at most so many bytes, or its smallest: for comparison.
 
         Raises Problem, or PictureError.
         """
-        from gancodec.evaluation.classical import classical
-        from gancodec.evaluation.coders import encode_within
-
         width, height = self._size(data)
         with self._budget.hold(width * height):
-            picture = read_picture(data, name="picture", formats=self._settings.input_formats, convert_16_bit=True)
-            coder = classical(name)
-            made, quality = encode_within(coder, on_white(upright(picture)), target_size)
-        headers = {"Gancodec-Codec": coder.name, "Gancodec-Quality": f"{quality:g}"}
-        return Answer(body=made, media_type=OTHERS[name], headers=headers)
+            picture, notices = self._read(data)
+            made, quality = best_within(name, on_white(upright(picture)), target_size, go_on=ticket.go_on)
+        headers = {"Gancodec-Codec": classical(name).name, "Gancodec-Quality": f"{quality:g}"} | noticed(notices)
+        return Answer(body=made, media_type=MEDIA_TYPES[name], headers=headers)
 
     def info(self, data: bytes) -> dict[str, Any]:
         """Raises FormatError."""
@@ -132,12 +136,36 @@ class Work:
         self._check(width, height)
         return width, height
 
+    def _read(self, data: bytes) -> tuple[Picture, list[str]]:
+        """A picture, and what was changed in it so that it fits.  Raises PictureError, LimitError."""
+        formats = self._settings.input_formats
+        picture = read_picture(data, name="picture", formats=formats, convert_16_bit=True)
+        return picture, changes(data, formats)
+
     def _check(self, width: int, height: int) -> None:
         if width * height > self._settings.max_pixels:
             raise TooManyPixels(
                 f"{width}x{height} are {width * height:,} pixels, {self._settings.max_pixels:,} are the most",
                 hint="send a smaller picture",
             )
+
+
+def changes(data: bytes, formats: Sequence[str]) -> list[str]:
+    """What reading changes in the samples of a picture file, by its header.  Raises PictureError."""
+    # Not by Converted16BitWarning: warnings cannot be caught in one thread only.
+    with (
+        pixel_limit(MAX_SIDE_PX**2),
+        pillow_errors("picture"),
+        Image.open(io.BytesIO(data), formats=[*formats]) as image,
+    ):
+        found = ["reduced to 8 bits a sample"] if is_deep(image, data) else []
+        return found + [f"converted from {image.mode} to RGB"] * (image.mode in CONVERTED)
+
+
+def noticed(notices: Sequence[str]) -> dict[str, str]:
+    """The header that tells of them, in printable ASCII; none where there is nothing to tell."""
+    text = re.sub(r"[^ -~]+", "?", "; ".join(notices))[:NOTICE_MOST]
+    return {"Gancodec-Notice": text} if text else {}
 
 
 def on_white(picture: Picture) -> Image.Image:
@@ -215,4 +243,3 @@ def _facts(data: bytes, header: Header, codec: str, ticket: Ticket) -> dict[str,
         "Gancodec-Compute-Ms": f"{ticket.compute_ms:.1f}",
         "Gancodec-Batch": str(max((job.batch for job in ticket.jobs), default=0)),
     }
-

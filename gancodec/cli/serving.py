@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from typing import Final
 
 from gancodec.cli import report
 from gancodec.errors import ConfigError
@@ -29,7 +30,9 @@ def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_
     if open_access:
         os.environ[f"{VARIABLE}OPEN_ACCESS"] = "true"
     report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
-    config = uvicorn.Config("service.app:app", host=host, port=port, log_config=LOGGING, access_log=False)
+    config = uvicorn.Config(
+        "service.app:app", host=host, port=port, log_config=LOGGING, access_log=False, http=CONNECTIONS
+    )
     try:
         config.load()
     except ValidationError as exc:
@@ -41,6 +44,8 @@ def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_
     return 0 if server.started else 1
 
 
+CONNECTIONS: Final = "service.connections:Connection"
+"""What limits connections; see docs/service.md."""
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

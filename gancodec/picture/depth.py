@@ -1,6 +1,5 @@
 """Pictures of more than 8 bits a sample: finding them, also where Pillow reduces them silently, and reducing them.
 
-Known gap: AVIF of 10 and 12 bits, which Pillow reduces inside its decoder without a trace.
 Axes: H rows, W columns, C channels.
 """
 
@@ -22,6 +21,9 @@ _GREY_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_AT = 24  # signature 8, chunk length and type 8, width and height 8
+_AV1_CONFIGURATION = b"av1C"  # ISO base media box; behind its name a version, profile and level, then flags
+_AV1_HIGH_BITDEPTH = 0x40
+_AVIF_BOXES = 1 << 16  # bytes in which it stands, before the pictures' data
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC and SIZ markers
 _J2K_DEPTH_AT = 42  # from SOC: two markers 4, lengths and sizes 38
 
@@ -43,7 +45,7 @@ def raw_mode(image: Image.Image) -> str:
 def is_deep(image: Image.Image, data: bytes = b"") -> bool:
     """Whether the picture has more than 8 bits a sample; ask before the pixels are loaded.
 
-    `data`: the file's bytes where known. They show the depth of PNG and JPEG 2000; an image alone shows it by its
+    `data`: the file's bytes where known. They show the depth of PNG, JPEG 2000 and AVIF; an image alone shows it by its
     mode, by its TIFF tags, and by the layout from which its plugin is about to unpack.
     """
     if image.mode in _GREY_MODES or _tiff_bits(image) > 8:
@@ -53,6 +55,9 @@ def is_deep(image: Image.Image, data: bytes = b"") -> bool:
     if image.format == "JPEG2000" and (start := data.find(_J2K_START)) >= 0:
         at = start + _J2K_DEPTH_AT
         return any((depth & 0x7F) + 1 > 8 for depth in data[at : at + 1])
+    if image.format == "AVIF":  # which Pillow reduces inside its decoder without a trace
+        flags = (rest[2:3] for rest in data[:_AVIF_BOXES].split(_AV1_CONFIGURATION)[1:])
+        return any(flag and flag[0] & _AV1_HIGH_BITDEPTH for flag in flags)
     tiles = getattr(image, "tile", None)
     if not tiles:
         return False

@@ -265,5 +265,5 @@ async function sizeOf(url) {
 function factsOf(response) {
   const text = (name) => response.headers.get(`Gancodec-${name}`);
   const number = (name) => (text(name) === null ? null : Number(text(name)));
-  return { codec: text("Codec"), quality: number("Quality"), queueMs: number("Queue-Ms"), computeMs: number("Compute-Ms") };
+  return { codec: text("Codec"), notice: text("Notice") ?? "", quality: number("Quality"), queueMs: number("Queue-Ms"), computeMs: number("Compute-Ms") };
 }

@@ -89,6 +89,7 @@ function rows(bench) {
   });
   byId("rows").replaceChildren(...made);
   const notes = Object.values(versions).map((version) => version.note).filter(Boolean);
+  if (bench.encoded?.notice) notes.unshift(`Before it was compressed, the picture was ${bench.encoded.notice}.`);
   if (source.kind === "photo" && !source.seen) notes.unshift("This browser cannot show the original: there is nothing to measure against.");
   byId("notes").replaceChildren(...notes.map((text) => element("li", { text })));
   byId("numbers").hidden = source.kind === "gnc";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import numpy as np
@@ -119,3 +120,15 @@ def test_pictures_of_8_bits_are_not_taken_for_deep() -> None:
 def test_jpeg_2000_of_16_bits_is_refused() -> None:
     values = random_array(8, 8, dtype=np.uint16)
     refused_then_converted(saved(Image.fromarray(values), "jpeg2000"))
+
+
+def test_avif_of_ten_bits_is_refused_and_of_eight_is_not() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 100, 50)).save(buffer, "AVIF")
+    data = buffer.getvalue()
+    assert read_picture(data).colour_HWC.shape == (16, 16, 3)
+    flags = data.index(b"av1C") + 6  # Pillow writes 8 bits only; the flag says what a file of 10 bits says
+    assert data[flags] & 0x40 == 0
+    deep = data[:flags] + bytes([data[flags] | 0x40]) + data[flags + 1 :]
+    with pytest.raises(PictureError, match="--convert-16-bit"):
+        read_picture(deep)

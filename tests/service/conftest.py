@@ -19,6 +19,7 @@ from fastapi import FastAPI  # noqa: E402
 
 from gancodec.client import Client  # noqa: E402
 from service.app import create_app  # noqa: E402
+from service.connections import Connection  # noqa: E402
 from service.settings import Settings  # noqa: E402
 from tests.conftest import GOLDEN  # noqa: E402
 
@@ -52,7 +53,7 @@ def serving(**settings: Any) -> Iterator[Service]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", http=Connection))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
 

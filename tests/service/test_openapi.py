@@ -10,7 +10,7 @@ import pytest
 
 from gancodec.description import describe
 from service.app import create_app
-from service.openapi import FACTS, MAY_MEET, OTHER_FACTS, OTHERWISE
+from service.openapi import FACTS, MAY_MEET, NOTICE, OTHER_FACTS, OTHERWISE, WARNING
 from service.problems import PROBLEMS
 from service.settings import Settings
 from tests.conftest import GOLDEN
@@ -103,6 +103,8 @@ def test_every_code_is_listed(description: dict[str, Any]) -> None:
         ("POST", "/v1/info", FILE, {}, 200),
         ("POST", "/v1/info", b"", {}, 400),
         ("POST", "/v1/info", FILE[:20], {}, 422),
+        ("POST", "/v1/info", b"no file", {}, 415),
+        ("POST", "/v1/decompress", b"no file", {}, 415),
         ("GET", "/v1/codecs", b"", {}, 200),
         ("GET", "/v1/codecs", b"", {"X-Forwarded-For": "8.8.8.8"}, 401),
         ("GET", "/v1/compress", b"", {}, 405),
@@ -118,9 +120,9 @@ def test_what_is_met_is_described(
     responses = description["paths"][name].get(method.lower(), description["paths"][name].get("post"))["responses"]
     described = responses.get(str(status), responses["default"])
     assert answered["content-type"] in described["content"]
-    promised = {each.lower() for each in described.get("headers", {})} - {"gancodec-warning"}
+    promised = {each.lower() for each in described.get("headers", {})} - {"gancodec-warning", "gancodec-notice"}
     assert promised <= answered.keys()
-    known = {each.lower() for each in {**FACTS, **OTHER_FACTS}}
+    known = {each.lower() for each in {**FACTS, **OTHER_FACTS, **NOTICE, **WARNING}}
     assert {each for each in answered if each.startswith("gancodec-")} <= known
     if status >= 400:
         problem = json.loads(data)

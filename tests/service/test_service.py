@@ -17,7 +17,9 @@ from PIL import Image
 
 from gancodec.client import Client, ServiceError
 from gancodec.codec import Codec
+from gancodec.container import MAGIC, read_header
 from service.problems import PROBLEMS
+from service.work import noticed
 from tests.service.conftest import SOON, TINY, TINY_EXTREME, Service, serving
 from tests.tiny import made_picture
 
@@ -152,9 +154,11 @@ def test_other_codecs_at_the_same_size(service: Service) -> None:
         ("/v1/compress?target_size=5", file_of(picture()), 422, "out_of_reach"),
         ("/v1/compress?codec=none", file_of(picture()), 400, "parameter"),
         ("/v1/decompress", b"", 400, "parameter"),
-        ("/v1/decompress", b"\x89PNG", 422, "stream"),
+        ("/v1/decompress", b"\x89PNG", 415, "unsupported_type"),
+        ("/v1/decompress", b"\x89GNC", 422, "stream"),
         ("/v1/decompress?realism=2", b"x", 400, "parameter"),
-        ("/v1/info", b"no", 422, "stream"),
+        ("/v1/info", b"no", 415, "unsupported_type"),
+        ("/v1/info", b"\x89GNC\xf0 a later version", 422, "stream"),
         ("/v1/others/bpg?target_size=9", b"x", 400, "parameter"),
     ],
 )  # fmt: skip
@@ -171,6 +175,117 @@ def test_damaged_files_and_foreign_models_are_told_apart(service: Service, clien
     assert problem(service, "/v1/decompress?realism=1", data)["code"] == "parameter"  # the tiny codec has no realism
     with serving(codecs=[TINY_EXTREME]) as other:
         assert problem(other, "/v1/decompress", data)["code"] == "model"
+
+
+def test_a_damaged_or_cut_header_is_a_corrupt_stream_and_another_file_is_not(service: Service) -> None:
+    data = service.client().compress(file_of(picture())).data
+    size = read_header(data).payload_offset
+    for path in ("/v1/decompress", "/v1/info"):
+        for place in range(len(MAGIC), size):
+            spoilt = bytearray(data)
+            spoilt[place] ^= 0x55
+            damaged = path == "/v1/decompress" or place < size - 8  # info does not look at the sums of what follows
+            if damaged:
+                found = problem(service, path, bytes(spoilt))
+                assert (found["status"], found["code"]) == (422, "stream"), place
+        for length in range(1, size):
+            assert problem(service, path, data[:length])["code"] == "stream", length
+        found = problem(service, path, b"\0" + data)
+        assert (found["status"], found["code"]) == (415, "unsupported_type")
+
+
+@pytest.mark.filterwarnings("ignore::gancodec.picture.Converted16BitWarning")
+def test_pictures_that_are_changed_before_are_told_of(service: Service, client: Client) -> None:
+    deep = Image.frombytes("I;16", (40, 30), bytes(range(240)) * 10)
+    assert client.compress(file_of(deep)).notice == "reduced to 8 bits a sample"
+    assert client.compress(file_of(picture().convert("CMYK"), "JPEG")).notice == "converted from CMYK to RGB"
+    assert client.compress(file_of(picture())).notice == ""
+    _, headers, _ = send(service, "/v1/others/webp?target_size=9000", file_of(deep))
+    assert headers["gancodec-notice"] == "reduced to 8 bits a sample"
+
+
+def test_what_a_header_says_is_printable_ascii() -> None:
+    assert noticed([]) == {}
+    assert noticed(["a\r\nSet-Cookie: b", "é\x00"]) == {"Gancodec-Notice": "a?Set-Cookie: b; ?"}
+    assert len(noticed(["a" * 5000])["Gancodec-Notice"]) == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/v1/codecs", "/openapi.json", "/", "/page/main.js"])
+def test_what_can_be_got_can_be_asked_for_its_head(service: Service, path: str) -> None:
+    status, got, _ = send(service, path, method="GET")
+    with socket.create_connection(service.address, timeout=SOON) as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        heard = b""
+        while more := connection.recv(10_000):
+            heard += more
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert status == 200 and b" 200 " in head and not body
+    assert f"content-type: {got['content-type']}".encode() in head.lower()
+
+
+def test_a_method_that_a_path_does_not_know_is_told_which_it_knows(service: Service) -> None:
+    for method, path, allowed in (
+        ("HEAD", "/v1/compress", "POST"), ("POST", "/livez", "GET, HEAD"), ("POST", "/", "GET, HEAD"),
+    ):  # fmt: skip
+        status, headers, _ = send(service, path, method=method)
+        assert status == 405 and headers["allow"] == allowed
+
+
+def test_libraries_log_nothing_of_a_body(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    form = b'--x\r\nContent-Disposition: form-data; name="secret"; filename="a"\r\n\r\nsecret\r\n--x--\r\nsecret'
+    with caplog.at_level("DEBUG"):
+        send(service, "/v1/compress", form, headers=kind)
+        send(service, "/v1/compress", form[:-20], headers=kind)
+        send(service, "/v1/compress", file_of(picture(), "TIFF"))
+        send(service, "/v1/compress", file_of(picture()))
+    names = {record.name.split(".")[0] for record in caplog.records}
+    assert not names & {"python_multipart", "multipart", "PIL"}, names
+    assert "secret" not in caplog.text
+
+
+def test_the_metric_of_requests_says_what_is_in_it(service: Service) -> None:
+    text = send(service, "/metrics", method="GET")[2].decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("# HELP gancodec_request_seconds ")]
+    assert "body in" in line and "answer out" in line
+
+
+def test_given_up_requests_do_not_add_up_to_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread cannot be stopped: one that nobody waits for keeps its place until it is done."""
+    with serving(codecs=[TINY], threads=2, deadline_s=0.2) as service:
+        now, most, lock = [0], [0], threading.Lock()
+
+        def slow(*_: Any) -> Any:
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            time.sleep(0.7)
+            with lock:
+                now[0] -= 1
+
+        monkeypatch.setattr(service.app.state.work, "other", slow)
+        with ThreadPoolExecutor(6) as pool:
+            path = "/v1/others/webp?target_size=900"
+            statuses = [found[0] for found in pool.map(lambda _: send(service, path, b"x"), range(12))]
+        assert set(statuses) == {504} and most[0] == 2
+        deadline = time.monotonic() + SOON
+        while now[0] and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def test_a_client_that_breaks_off_while_it_sends_is_no_failure(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "gancodec.service"):
+        with socket.create_connection(service.address, timeout=SOON) as connection:
+            connection.sendall(b"POST /v1/info HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+            time.sleep(0.2)
+        deadline = time.monotonic() + SOON
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.01)
+    (line,) = [record for record in caplog.records if record.name == "gancodec.service.access"]
+    assert json.loads(line.message)["status"] == 499 and line.levelname == "INFO"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_bomb_is_refused_by_its_header(service: Service) -> None:
@@ -326,9 +441,10 @@ def test_answers_carry_an_id_and_security_headers(service: Service) -> None:
     assert headers["x-content-type-options"] == "nosniff" and "default-src 'none'" in headers["content-security-policy"]
     _, headers, _ = send(service, "/v1/codecs", method="GET", headers={"X-Request-Id": "bad id\t"})
     assert headers["x-request-id"] != "bad id"
-    assert "access-control-allow-origin" not in send(
-        service, "/v1/codecs", method="GET", headers={"Origin": "https://elsewhere.example"}
-    )[1]
+    assert (
+        "access-control-allow-origin"
+        not in send(service, "/v1/codecs", method="GET", headers={"Origin": "https://elsewhere.example"})[1]
+    )
 
 
 def test_other_sites_may_call_if_they_are_named() -> None:
@@ -387,8 +503,9 @@ def test_bad_weights_leave_it_alive_and_unready() -> None:
         pass
 
 
-def test_the_client_says_when_nobody_is_there() -> None:
-    client = Client("http://127.0.0.1:9", timeout_s=2)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_client_says_when_nobody_is_there(scheme: str) -> None:
+    client = Client(f"{scheme}://127.0.0.1:9", timeout_s=2)
     assert not client.is_ready()
     with pytest.raises(ServiceError, match="cannot be reached"):
         client.codecs()
@@ -401,22 +518,6 @@ def test_many_small_requests_get_429_too() -> None:
         with ThreadPoolExecutor(16) as pool:
             statuses = [status for status, _, _ in pool.map(lambda _: send(service, "/v1/compress", image), range(16))]
         assert set(statuses) == {200, 429} and statuses.count(200) >= 4
-
-
-def test_bodies_are_counted_before_they_are_in() -> None:
-    with serving(codecs=[TINY], max_body_bytes=1_000_000, queue_bytes=1_500_000) as service:
-        head = b"POST /v1/compress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\nabc"
-        with socket.create_connection(service.address) as connection:
-            connection.sendall(head)
-            deadline = time.monotonic() + SOON
-            while service.app.state.bodies.held == 0 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            found = problem(service, "/v1/compress", bytes(900_000))
-            assert (found["status"], found["code"]) == (429, "queue_full")
-        deadline = time.monotonic() + SOON
-        while service.app.state.bodies.held and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert service.client().compress(file_of(picture())).width == 70
 
 
 def test_another_sites_page_may_not_use_the_own_machine(service: Service) -> None:
