@@ -69,6 +69,8 @@ class Batcher:
         self._changed = threading.Condition()
         self._closing = False
         self._passing = False
+        self._resumed = 0.0
+        """When the large job that is under way began, or went on."""
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
@@ -95,18 +97,33 @@ class Batcher:
         self._thread.join()
 
     def let_small_pass(self) -> None:
-        """Run one batch of small jobs, if there is one; called by ``run``, from the batcher's own thread."""
+        """Run small jobs, if there are any, for about as long as the large one has run since the last time.
+
+        Called by ``run``, from the batcher's own thread.  So either kind has half of the device where both wait.
+        """
         if self._passing or threading.current_thread() is not self._thread:
             return
-        with self._changed:
-            first = next((job for job in self._jobs if job.pixels <= self._limits.small_pixels), None)
-            jobs = [] if first is None else self._take(first)
-        if jobs:
-            self._passing = True
-            try:
+        began = time.monotonic()
+        until = began + (began - self._resumed)
+        self._passing = True
+        try:
+            while jobs := self._next_small():
                 self._do(jobs)
-            finally:
-                self._passing = False
+                if time.monotonic() >= until:
+                    break
+        finally:
+            self._passing = False
+            self._resumed = time.monotonic()
+
+    def _next_small(self) -> list[Job]:
+        """The next batch of small jobs; empty if none waits.  Those that were given up take no turn."""
+        with self._changed:
+            while True:
+                first = next((job for job in self._jobs if job.pixels <= self._limits.small_pixels), None)
+                if first is None:
+                    return []
+                if jobs := self._take(first):
+                    return jobs
 
     def _work(self) -> None:
         while True:
@@ -118,6 +135,7 @@ class Batcher:
                 self._gather()
                 jobs = self._take(self._jobs[0]) if self._jobs else []
             if jobs:
+                self._resumed = time.monotonic()
                 self._do(jobs)
 
     def _gather(self) -> None:

@@ -76,7 +76,7 @@ class Engine:
             self.codecs[codec.entry.name] = codec
         limits = Limits(
             pictures=self._settings.batch_pictures,
-            pixels=self._settings.batch_pixels,
+            pixels=self._settings.batch_pixels or min(codec.batch_pixels for codec in self.codecs.values()),
             delay_s=self._settings.batch_delay_ms / 1000,
             small_pixels=self._settings.small_pixels,
         )

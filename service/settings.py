@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     """Of all requests in work together; one more is answered with 429."""
     batch_pictures: int = Field(default=8, ge=1)
     """Most pictures that go through the networks together."""
-    batch_pixels: int = Field(default=8_000_000, ge=1)
-    """Most pixels of them, padding included; a single picture may have more."""
+    batch_pixels: int | None = Field(default=None, ge=1)
+    """Most pixels of them, padding included; a single picture may have more.  None: what the device gains by."""
     batch_delay_ms: float = Field(default=3.0, ge=0)
     """How long a picture waits for others of its size."""
     small_pixels: int = Field(default=1_500_000, ge=0)

@@ -155,6 +155,42 @@ def test_small_jobs_pass_a_large_one(device: Device, batcher: Batcher) -> None:
     assert device.batches[1:] == [("large", ["L"]), ("a", ["s1", "s2"]), ("b", ["middle"])]
 
 
+def test_small_jobs_that_were_given_up_take_no_turn(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    large = batcher.submit(job("large", "L", pixels=900))
+    given_up = [batcher.submit(job(f"gone {number}", number)) for number in range(20)]
+    small = batcher.submit(job("a", "s"))
+    for future in given_up:
+        assert future.cancel()
+    done_before_large = []
+    small.add_done_callback(lambda _: done_before_large.append(not large.done()))
+    device.gate.set()
+    wait([large, small], SOON)
+    assert done_before_large == [True]
+    assert device.batches[1:] == [("large", ["L"]), ("a", ["s"])]
+
+
+def test_many_small_jobs_do_not_keep_a_large_one_from_its_half_of_the_time(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    tiles, small = 3, 60
+
+    def work() -> None:
+        for _ in range(tiles):
+            time.sleep(0.06)
+            batcher.let_small_pass()
+
+    device.during = work
+    passed: list[int] = []
+    large = batcher.submit(job("large", "L", pixels=900))
+    large.add_done_callback(lambda _: passed.append(len(device.batches) - 2))
+    waits = [batcher.submit(job(f"small {number}", "slow")) for number in range(small)]
+    run = batcher._run
+    batcher._run = lambda key, items: (time.sleep(0.02 * (items == ["slow"])), run(key, items))[1]
+    device.gate.set()
+    wait([large, *waits], SOON)
+    assert tiles <= passed[0] < small  # about three a tile; one at least, however slow the machine is
+
+
 def test_nobody_else_may_let_small_ones_pass(device: Device, batcher: Batcher) -> None:
     held(device, batcher)
     future = batcher.submit(job("a", 1))
