@@ -40,6 +40,8 @@ from gancodec.registry import ModelEntry, for_model_id, resolve
 from gancodec.weights import load_weights
 
 QUALITY_MAX_256 = 100 * FRACTION
+BATCH_PIXELS_CUDA = 16_000_000
+BATCH_PIXELS_CPU = 500_000
 SEARCH_TRIES = 12
 SEARCH_TOLERANCE = 0.01
 """A search for a target size ends at a file of 99 to 100 % of it."""
@@ -182,6 +184,14 @@ class Codec:
     def padded_size(self, width: int, height: int) -> tuple[int, int]:
         """Pixels, both ways: pictures of one padded size go through ``quantise`` and ``decode`` together."""
         return self.pipeline.padded_size(width, height)
+
+    @property
+    def batch_pixels(self) -> int:
+        """How many pixels, padding included, are worth to go through together.
+
+        A CPU computes one picture of half a megapixel at its full rate, and several more slowly: they leave its caches.
+        """
+        return BATCH_PIXELS_CUDA if self.device.startswith("cuda") else BATCH_PIXELS_CPU
 
     def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[Symbols]:
         """Pictures of one padded size through the networks; qualities in 1/256.  Raises ConfigError for mixed sizes."""

@@ -38,6 +38,8 @@ def write_file(output: Path, data: bytes | str) -> None:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o7777)  # whoever closed it to others wants it so
             temporary.replace(target)
         except BaseException:  # Ctrl-C too
             temporary.unlink(missing_ok=True)

@@ -11,16 +11,16 @@ import errno
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic
 
 from gancodec.cli import report, stdout
-from gancodec.cli.ahead import ahead
+from gancodec.cli.ahead import Budget, ahead
 from gancodec.cli.failures import exit_code
-from gancodec.cli.inputs import read
+from gancodec.cli.inputs import is_folder, read
 from gancodec.cli.operation import Converted, Group, OpenedT, Operation, StateT
 from gancodec.cli.outputs import Job, is_file, refuse_existing, write_output
 from gancodec.cli.progress import progress
@@ -31,7 +31,9 @@ from gancodec.writing import remove_stale_temporaries
 THREADS: Final = min(4, os.cpu_count() or 1)
 """Readers, and writers."""
 DEPTH: Final = THREADS + 2
-"""Inputs that are open before the networks take them, and results on their way to the disk: what bounds memory."""
+"""Inputs that are open before the networks take them, and results on their way to the disk."""
+BUDGET_PIXELS: Final = 64_000_000
+"""Of all inputs from their opening to their result's end on the disk: what bounds memory."""
 BATCH_MOST: Final = 32
 
 
@@ -64,6 +66,9 @@ class _Item(Generic[OpenedT, StateT]):
     """A job on its way, and what became of it."""
 
     job: Job
+    number: int
+    pixels: int = 0
+    """Of the budget."""
     opened: OpenedT | None = None
     state: StateT | None = None
     converted: Converted | None = None
@@ -97,10 +102,13 @@ class Batch(Generic[OpenedT, StateT]):
     def __init__(self, operation: Operation[OpenedT, StateT], policy: Policy) -> None:
         self._operation, self._policy = operation, policy
         self._totals = Totals()
+        self._writers: Executor
+        self._done: Callable[[str], None]
         self._pending: list[_Item[OpenedT, StateT]] = []
         """Open, of one group, not yet computed."""
         self._group: Group | None = None
         self._finishing: deque[tuple[_Item[OpenedT, StateT], Future[None] | None]] = deque()
+        self._budget = Budget(BUDGET_PIXELS)
         self._ended = False
         """Whether something happened that no other input would survive."""
         self._failed = False
@@ -109,24 +117,26 @@ class Batch(Generic[OpenedT, StateT]):
         """Do all jobs and return the exit code of the command."""
         policy = self._policy
         _clean_up(jobs)
-        readers, self._writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
-        try:
-            with progress(len(jobs), shown=not policy.json) as self._begin, report.collected_warnings():
-                # Standard input blocks, and a thread that waits for it could not be interrupted.
-                with closing(
-                    ahead(readers, self._read, jobs, depth=DEPTH, here=lambda job: job.source.path is None)
-                ) as items:
-                    for item in items:
-                        self._take(item)
-                        if not self._goes_on:
-                            break
-                    else:
-                        self._compute()
-                while self._finishing:
-                    self._report_next()
-        finally:
-            readers.shutdown(cancel_futures=True)
-            self._writers.shutdown(cancel_futures=True)
+        with (
+            _closing(ThreadPoolExecutor(THREADS)) as self._writers,
+            _closing(ThreadPoolExecutor(THREADS)) as readers,
+            closing(self._budget),
+            progress(len(jobs), shown=not policy.json) as self._done,
+            report.collected_warnings(),
+            closing(
+                # Whoever waits for the next input has what came before computed: the device is free, and the next
+                # input may be waiting for what that holds of the budget.
+                ahead(readers, self._read, list(enumerate(jobs)), depth=DEPTH, here=_blocks, idle=self._compute)
+            ) as items,
+        ):
+            for item in items:
+                self._take(item)
+                if not self._goes_on:
+                    break
+            else:
+                self._compute()
+            while self._finishing:
+                self._report_next()
         self._summarise(len(jobs))
         kept_going = policy.keep_going and not self._ended
         return exit_code(self._totals.failures, inputs=len(jobs), kept_going=kept_going)
@@ -135,32 +145,44 @@ class Batch(Generic[OpenedT, StateT]):
     def _goes_on(self) -> bool:
         return not self._ended and (self._policy.keep_going or not self._failed)
 
-    def _read(self, job: Job) -> _Item[OpenedT, StateT]:
+    def _read(self, numbered: tuple[int, Job]) -> _Item[OpenedT, StateT]:
         """The first steps, in any thread."""
-        item: _Item[OpenedT, StateT] = _Item(job=job, warnings=[])
-        started = time.perf_counter()
+        number, job = numbered
+        item: _Item[OpenedT, StateT] = _Item(job=job, number=number, warnings=[])
         with report.listening(item.warnings):
             try:
-                self._open(item)
+                data = self._check(item)
+                item.pixels = 0 if data is None else self._operation.pixels(data, job.source.label)
             except Exception as exc:
+                data = None
                 item.fail(exc)
-        item.seconds = time.perf_counter() - started
+            self._budget.take(number, item.pixels)
+            started = time.perf_counter()
+            if data is not None:
+                try:
+                    item.opened = self._operation.open(data, job.source.label)
+                except Exception as exc:
+                    item.fail(exc)
+        item.seconds += time.perf_counter() - started
         return item
 
-    def _open(self, item: _Item[OpenedT, StateT]) -> None:
+    def _check(self, item: _Item[OpenedT, StateT]) -> bytes | None:
+        """The bytes of an input that is to be converted; None for one that is skipped."""
         source, output, policy = item.job.source, item.job.output, self._policy
         data = None
+        started = time.perf_counter()
         if output is not None and source.problem is None:
             if policy.skip_existing and is_file(output):
                 data = read(source)
                 if self._operation.is_done(source.path, data, output):
                     item.skipped = True
-                    return
+                    return None
             else:
                 refuse_existing(output, force=policy.force)
         data = read(source) if data is None else data
         item.bytes_before = len(data)
-        item.opened = self._operation.open(data, source.label)
+        item.seconds = time.perf_counter() - started
+        return data
 
     def _take(self, item: _Item[OpenedT, StateT]) -> None:
         """An item in its turn: collect it to its group, or compute the group that it is not of."""
@@ -227,6 +249,8 @@ class Batch(Generic[OpenedT, StateT]):
     def _send(self, item: _Item[OpenedT, StateT]) -> None:
         """To the writers, unless it is over; report those that are."""
         self._notice(item)
+        if item.is_over:
+            self._release(item)
         if self._ended and item.error is None:
             return
         if item.is_over:
@@ -240,7 +264,7 @@ class Batch(Generic[OpenedT, StateT]):
             self._report_next()
 
     def _notice(self, item: _Item[OpenedT, StateT]) -> None:
-        """Failures end the run when they are known, not when it is their turn to be reported."""
+        """Failures of reading and computing end the run before it is their turn to be reported."""
         self._failed = self._failed or item.error is not None
         self._ended = self._ended or item.ends_run
 
@@ -256,7 +280,11 @@ class Batch(Generic[OpenedT, StateT]):
                 item.converted = None
                 item.fail(exc)
         item.seconds += time.perf_counter() - started
+        self._release(item)
+
+    def _release(self, item: _Item[OpenedT, StateT]) -> None:
         item.opened = item.state = None
+        self._budget.give(item.pixels)
 
     def _write(self, item: _Item[OpenedT, StateT]) -> None:
         assert item.opened is not None and item.state is not None
@@ -277,7 +305,7 @@ class Batch(Generic[OpenedT, StateT]):
             future.result()
         self._notice(item)
         label = item.job.source.label
-        self._begin(label)
+        self._done(label)
         for message in item.warnings:
             report.warn(label, message)
         if item.error is not None:
@@ -327,10 +355,25 @@ class Batch(Generic[OpenedT, StateT]):
     def _summarise(self, inputs: int) -> None:
         """The last lines.  A single failure has said all already."""
         if self._policy.json:
-            report.json_line({"summary": self._totals.as_row()})
+            report.json_line({"summary": self._totals.as_row(inputs)})
         elif inputs > 1 or not self._totals.failures:
-            for line in self._totals.as_lines():
+            for line in self._totals.as_lines(inputs):
                 report.say(line)
+
+
+@contextmanager
+def _closing(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """At the end, however it comes, wait for what is running and drop the rest."""
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _blocks(numbered: tuple[int, Job]) -> bool:
+    """Whether reading may take for ever, as pipes do: a thread that waits for one could not be interrupted."""
+    path = numbered[1].source.path
+    return path is None or not (is_file(path) or is_folder(path))
 
 
 def _is_done(future: Future[None] | None) -> bool:

@@ -41,7 +41,9 @@ Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite outputs th
 SkipExisting = Annotated[
     bool,
     typer.Option(
-        "--skip-existing", help="Pass over inputs whose output is there, whole, newer and made with the same options."
+        "--skip-existing",
+        help="Pass over inputs whose output is there, whole and of that size; .gnc files also: no older, of that codec "
+        "and rate. Realism and formats are not compared.",
     ),
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure; exit code 7 at the end.")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gancodec.cli.loading import batch_pixels, load_codec
+from gancodec.cli.loading import load_codec
 from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import Rate
 from gancodec.cli.outputs import exists, is_current
@@ -56,7 +56,14 @@ class Compression:
         self._entry = self._entry or resolve(self.codec_name)
         if header.model_id != self._entry.model_id or not self._has_rate(header, len(written)):
             raise exists(output, "was made with another codec or rate")
+        if not self.keep_metadata and {b"EXIF", b"XMP "} & set(header.metadata_types):
+            raise exists(output, "carries metadata that was to be dropped")
         return source is not None and is_current(output, source)
+
+    def pixels(self, data: bytes, label: str) -> int:
+        """Raises PictureError."""
+        width, height = read_size(data, name=label)
+        return width * height
 
     def open(self, data: bytes, label: str) -> Picture:
         """Raises PictureError or LimitError."""
@@ -77,7 +84,7 @@ class Compression:
         if self._quality_256 is None:
             return None
         padded = self._codec.padded_size(opened.width, opened.height)
-        return Group(padded, padded[0] * padded[1], batch_pixels(self._codec.device))
+        return Group(padded, padded[0] * padded[1], self._codec.batch_pixels)
 
     def compute(self, batch: Sequence[Picture]) -> list[Symbols | bytes | GancodecError]:
         """Symbols, or the whole file where a size is searched for.  Raises what Codec.compress raises."""

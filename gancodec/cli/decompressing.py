@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gancodec.cli.loading import Decoders, batch_pixels
+from gancodec.cli.loading import Decoders
 from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import PictureFormat
 from gancodec.cli.outputs import exists
@@ -52,6 +52,11 @@ class Decompression:
             raise exists(output, f"is another picture, {width}×{height}")
         return True
 
+    def pixels(self, data: bytes, label: str) -> int:
+        """Raises FormatError."""
+        header = read_header(data)
+        return header.width * header.height
+
     def open(self, data: bytes, label: str) -> GncFile:
         """Raises FormatError or LimitError."""
         return GncFile(data, read_container(data))  # damage shows here, without torch
@@ -65,7 +70,7 @@ class Decompression:
         codec = self.decoders.for_file(opened.data)
         header = opened.container.header
         padded = codec.padded_size(header.width, header.height)
-        return Group((header.model_id, padded), padded[0] * padded[1], batch_pixels(codec.device))
+        return Group((header.model_id, padded), padded[0] * padded[1], codec.batch_pixels)
 
     def compute(self, batch: Sequence[GncFile]) -> list[Picture | GancodecError]:
         """The pictures, or what is wrong with single files.  Raises what Codec.open raises."""

@@ -12,6 +12,7 @@ from gancodec.cli.failures import SOME_FAILED
 
 if TYPE_CHECKING:
     from gancodec.evaluation.columns import Unavailable
+    from gancodec.evaluation.results import SweepResult
 
 
 def evaluate(given: EvalOptions) -> int:
@@ -23,13 +24,16 @@ def evaluate(given: EvalOptions) -> int:
     from gancodec.evaluation.records import as_json
     from gancodec.evaluation.tables import as_text
 
+    def show(result: SweepResult) -> None:
+        if given.json == STDOUT:
+            stdout.write_text(as_json(result))
+        else:
+            for line in as_text(result).splitlines():
+                report.data(line)
+        stdout.flush()
+
     with report.warnings_about("eval"):
-        result = request.evaluate(given.request(), report.say)
-    if given.json == STDOUT:
-        stdout.write_text(as_json(result))
-    else:
-        for line in as_text(result).splitlines():
-            report.data(line)
+        result = request.evaluate(given.request(), report.say, show)
     _say_unavailable(result.unavailable)
     if result.skipped:
         report.say(f"{len(result.skipped)} of {len(result.pictures) + len(result.skipped)} pictures were left out")
@@ -55,17 +59,19 @@ def compare(
     """
     from gancodec.evaluation import pair
 
+    if difference is not None:
+        pair.check_difference(difference, (Path(a), Path(b)))
     with report.warnings_about("compare"):
         found = pair.compare_files(
             Path(a), Path(b), metrics=names("--metrics", metrics), features=features, realism=realism, device=device
         )
-    if difference is not None:
-        pair.write_difference(found, difference, gain=gain)
     if as_json:
         report.json_line(pair.as_row(found))
     else:
         for line in pair.as_lines(found):
             report.data(line)
+    if difference is not None:
+        pair.write_difference(found, difference, gain=gain)
     _say_unavailable(found.unavailable)
     return 0
 

@@ -24,11 +24,6 @@ def codec_for_file(data: bytes, device: str) -> Codec:
     return Codec.for_file(data, device)
 
 
-def batch_pixels(device: str) -> int:
-    """How many pixels go through the networks together: on a CPU only small pictures gain by it."""
-    return 16_000_000 if device.startswith("cuda") else 500_000
-
-
 class Decoders:
     """Codecs for reading, each loaded once: the one that the user chose, or else what each file's header asks for."""
 

@@ -59,6 +59,9 @@ class Operation(Protocol[OpenedT, StateT]):
         ConfigError where it may be somebody's only copy of something else.
         """
 
+    def pixels(self, data: bytes, label: str) -> int:
+        """Of the input's picture: what working on it costs.  In any thread; raises what open() would."""
+
     def open(self, data: bytes, label: str) -> OpenedT:
         """Check the input as far as that is cheap.  In any thread."""
 

@@ -13,7 +13,7 @@ from gancodec.errors import ConfigError, OutputError
 from gancodec.writing import write_file
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
-"""Characters of the output's name in that of its temporary, which may not be longer than 255 bytes."""
+"""What a name may end in that says that it is a folder's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

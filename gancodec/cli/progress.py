@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function to be called with the name of each of `total` files before the work on it begins."""
+    """Yield a function to be called with the name of each of `total` files when it is done."""
     if not shown or not sys.stderr.isatty():
         yield lambda label: None
         return
@@ -27,11 +27,11 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
     bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
     with bar:
         task = bar.add_task("", total=total)
-        begun = 0
+        finished = 0
 
-        def begin(label: str) -> None:
-            nonlocal begun
-            bar.update(task, completed=begun, description=label)
-            begun += 1
+        def done(label: str) -> None:
+            nonlocal finished
+            finished += 1
+            bar.update(task, completed=finished, description=label)
 
-        yield begin
+        yield done

@@ -54,13 +54,14 @@ class Totals:
         """Since the run began."""
         return time.perf_counter() - self.started
 
-    def as_row(self) -> dict[str, Any]:
-        """For --json."""
+    def as_row(self, inputs: int) -> dict[str, Any]:
+        """For --json; `inputs` there were in all."""
         return {
             "files": self.files,
             "skipped": self.skipped,
             "left_alone": self.left_alone,
             "failed": len(self.failures),
+            "not_tried": inputs - self._tried,
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,
             "bpp": self.bpp,
@@ -68,14 +69,21 @@ class Totals:
             "seconds": round(self.seconds, 4),
         }
 
-    def as_lines(self) -> list[str]:
+    def as_lines(self, inputs: int) -> list[str]:
         """A line for one file; for several a table with a row for each way in which they ended."""
-        if self.files + self.skipped + self.left_alone + len(self.failures) == 1:
-            return ["; ".join([*self._counts().values(), f"{self.seconds:.1f} s"])]
+        rows = self._counts()
+        if inputs == 1:
+            return ["; ".join([*rows.values(), f"{self.seconds:.1f} s"])]
+        if rest := inputs - self._tried:
+            rows["not tried"] = f"{_files(rest)} behind the failure; --keep-going goes on"
         speed = f", {self.pixels / 1e6 / self.seconds:.1f} Mpixel/s" if self.files else ""
-        rows = self._counts() | {"time": f"{self.seconds:.1f} s{speed}"}
+        rows |= {"time": f"{self.seconds:.1f} s{speed}"}
         width = max(map(len, rows))
         return [f"{name:<{width}}  {text}" for name, text in rows.items()]
+
+    @property
+    def _tried(self) -> int:
+        return self.files + self.skipped + self.left_alone + len(self.failures)
 
     def _counts(self) -> dict[str, str]:
         rows = {}

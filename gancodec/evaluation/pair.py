@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancodec.errors import ConfigError, PictureError
+from gancodec.errors import ConfigError, OutputError, PictureError
 from gancodec.evaluation.columns import Metric, Unavailable, chosen_metrics
 from gancodec.evaluation.images import as_picture_file
 from gancodec.evaluation.metrics import bpp
@@ -91,16 +91,23 @@ def difference(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> NDArray[np
     return levels
 
 
+def check_difference(path: Path, pictures: Sequence[Path]) -> None:
+    """Raise ConfigError for a suffix without a format and for one of the pictures itself, OutputError for no folder."""
+    if path.exists() and any(picture.exists() and path.samefile(picture) for picture in pictures):
+        raise ConfigError(f"{path} is one of the two pictures", hint="give the difference another name")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}", hint="make it first")
+    as_picture_file(Image.new("RGB", (1, 1)), path)
+
+
 def write_difference(pair: Pair, path: Path, *, gain: float) -> None:
     """Write |a − b|·gain, cut off at 255, as a picture of the format that the suffix names.
 
-    Raises ConfigError for a suffix without a format and for one of the two pictures itself, OutputError if it cannot be
-    written.
+    Raises as ``check_difference``, and OutputError if it cannot be written.
     """
-    for side in (pair.a, pair.b):
-        if path.exists() and path.samefile(side.name):
-            raise ConfigError(f"{path} is one of the two pictures", hint="give the difference another name")
-    levels = np.minimum(difference(pair.a.rgb_HWC, pair.b.rgb_HWC) * np.float32(gain), 255).round().astype(np.uint8)
+    check_difference(path, [Path(side.name) for side in (pair.a, pair.b)])
+    factor = np.float32(min(gain, 255.0))  # more says no more, and times infinity 0 has no value
+    levels = np.minimum(difference(pair.a.rgb_HWC, pair.b.rgb_HWC) * factor, 255).round().astype(np.uint8)
     write_file(path, as_picture_file(Image.fromarray(levels), path))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from gancodec.errors import ConfigError, OutputError
+from gancodec.errors import ConfigError, GancodecError, OutputError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import Coder, Facade, GancodecCoder
 from gancodec.evaluation.columns import DEFAULT, chosen_metrics
@@ -87,11 +88,14 @@ class EvalRequest:
                 raise ConfigError(f"{output} is a file", hint="give a folder")
 
 
-def evaluate(request: EvalRequest, note: Callable[[str], None]) -> SweepResult:
-    """Measure, and write all that was asked for; ``note`` gets a line after each picture.
+def evaluate(
+    request: EvalRequest, note: Callable[[str], None], show: Callable[[SweepResult], None] = lambda result: None
+) -> SweepResult:
+    """Measure, and write all that was asked for.
 
-    Raises ConfigError for options that do not fit, OutputError for outputs that cannot be written, ModelError for
-    codecs or features that do not serve.
+    note: gets a line after each picture.  show: gets the result before anything is written, and whatever becomes of
+    that.  Raises ConfigError for options that do not fit, OutputError for outputs that cannot be written, ModelError
+    for codecs or features that do not serve.
     """
     request.check()
     against = [classical(name) for name in request.against]
@@ -103,7 +107,7 @@ def evaluate(request: EvalRequest, note: Callable[[str], None]) -> SweepResult:
     coders: list[Coder] = [*_coders(request, note), *against]
     for folder in (request.save_images, request.curves):
         if folder is not None:
-            folder.mkdir(exist_ok=True)
+            _make_folder(folder)
     result = run_sweep(
         request.inputs,
         coders,
@@ -114,31 +118,58 @@ def evaluate(request: EvalRequest, note: Callable[[str], None]) -> SweepResult:
         images=request.save_images,
         progress=note,
     )
+    show(result)
     _write(request, result, coders, note)
     return result
 
 
 def _write(request: EvalRequest, result: SweepResult, coders: Sequence[Coder], note: Callable[[str], None]) -> None:
-    if request.json is not None:
-        write_file(request.json, as_json(result))
-    if request.csv is not None:
-        write_file(request.csv, as_csv(result))
-    if request.markdown is not None:
-        write_file(request.markdown, as_markdown(result))
+    """Every report; one that cannot be written does not keep the others from it, and is raised at the end."""
+    writers: list[Callable[[], None]] = []
+    for path, text in ((request.json, as_json), (request.csv, as_csv), (request.markdown, as_markdown)):
+        if path is not None:
+            writers.append(partial(_write_text, path, text, result))
     if request.curves is not None:
         for curve in result.curves:
-            write_file(request.curves / f"{curve.codec.replace('/', '_')}.json", as_curve_json(result, curve))
-    for plot in request.plots:
-        if plot.suffix.lower() in HTML:
-            from gancodec.evaluation.html import as_html
-            from gancodec.evaluation.strips import make_strips
+            file = request.curves / f"{curve.codec.replace('/', '_')}.json"
+            writers.append(partial(_write_text, file, partial(as_curve_json, curve=curve), result))
+    writers += [partial(_draw, plot, request, result, coders, note) for plot in request.plots]
+    errors = []
+    for write in writers:
+        try:
+            write()
+        except GancodecError as exc:
+            errors.append(exc)
+    for error in errors[1:]:
+        note(f"error: {error}")
+    if errors:
+        raise errors[0]
 
-            strips = make_strips(request.inputs, result, coders, count=request.report_pictures, progress=note)
-            write_file(plot, as_html(result, strips))
-        else:
-            from gancodec.evaluation.plot import draw
 
-            draw(result, plot)
+def _write_text(path: Path, text: Callable[[SweepResult], str], result: SweepResult) -> None:
+    write_file(path, text(result))
+
+
+def _draw(
+    plot: Path, request: EvalRequest, result: SweepResult, coders: Sequence[Coder], note: Callable[[str], None]
+) -> None:
+    if plot.suffix.lower() in HTML:
+        from gancodec.evaluation.html import as_html
+        from gancodec.evaluation.strips import make_strips
+
+        strips = make_strips(request.inputs, result, coders, count=request.report_pictures, progress=note)
+        write_file(plot, as_html(result, strips))
+    else:
+        from gancodec.evaluation.plot import draw
+
+        draw(result, plot)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as exc:
+        raise OutputError(f"cannot make {folder}: {exc.strerror}", hint="check the folder above it") from exc
 
 
 def _features(text: str | None) -> Features | None:

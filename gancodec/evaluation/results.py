@@ -26,7 +26,7 @@ class Row:
     quality: float | None
     """In the codec's own scale; None if it has one rate only."""
     picture: str
-    """The file's name, without its folder."""
+    """The file's name; with its folder's where two have one name."""
     width: int
     """Pixels."""
     height: int

@@ -176,10 +176,19 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
 
 
 def named_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
-    """`find_pictures` by what tables call them: the file's name, with its folder's where two have one name."""
+    """`find_pictures` by what tables call them: the file's name, with its folder's where two have one name.
+
+    Line feeds and bytes that are no UTF-8 are escaped: names go into tables and files.
+    """
     paths = find_pictures(inputs)
     names = Counter(path.name for path in paths)
-    return {path.name if names[path.name] == 1 else f"{path.parent}/{path.name}": path for path in paths}
+    shown = (path.name if names[path.name] == 1 else f"{path.parent}/{path.name}" for path in paths)
+    return {_printable(name): path for name, path in zip(shown, paths, strict=True)}
+
+
+def _printable(name: str) -> str:
+    escaped = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
+    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def load_rgb(path: Path) -> Image.Image:

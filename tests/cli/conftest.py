@@ -26,7 +26,7 @@ OTHER_ID = bytes.fromhex("0ddc0de5")
 class FakeCodec:
     """Lossless: the payload is the colour samples, deflated.  A real container around it, so that `info` works."""
 
-    device = "cpu"
+    batch_pixels = 500_000
 
     def __init__(self, model_id: bytes = MODEL_ID) -> None:
         self.model_id = model_id

@@ -137,8 +137,9 @@ def test_limits_are_6(run: Any, picture: Save, loader: Any) -> None:
 def test_without_keep_going_the_first_failure_ends_the_run_with_its_code(run: Any, picture: Save, folder: Path) -> None:
     picture("a.png")
     picture("c.png")
-    done = run("compress", "a.png", "b.png", "c.png")
+    done = run("compress", "a.png", "b.png", "c.png", "d.png")
     assert done.code == 3
+    assert "not tried  2 files" in done.err
     assert (folder / "a.gnc").is_file()
     assert not (folder / "c.gnc").exists()
 

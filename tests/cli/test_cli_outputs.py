@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gancodec.cli import batch
+
 Save = Callable[..., Path]
 
 
@@ -361,6 +363,35 @@ def test_files_get_the_usual_rights(run: Any, picture: Save, folder: Path) -> No
     (folder / "other").write_bytes(b"")
     assert run("compress", "a.png").code == 0
     assert (folder / "a.gnc").stat().st_mode == (folder / "other").stat().st_mode
+
+
+def test_overwriting_keeps_the_rights_that_a_file_had(run: Any, picture: Save, folder: Path) -> None:
+    picture("a.png")
+    (folder / "a.gnc").write_bytes(b"old")
+    (folder / "a.gnc").chmod(0o600)
+    assert run("compress", "a.png", "-f").code == 0
+    assert stat.S_IMODE((folder / "a.gnc").stat().st_mode) == 0o600
+
+
+def test_skip_existing_does_not_pass_over_metadata_that_was_to_be_dropped(
+    run: Any, picture: Save, folder: Path, known: Any
+) -> None:
+    picture("a.jpg", exif=Image.Exif())
+    assert run("compress", "a.jpg").code == 0
+    assert run("compress", "a.jpg", "--skip-existing").code == 0
+    done = run("compress", "a.jpg", "--skip-existing", "--no-metadata")
+    assert (done.code, "carries metadata that was to be dropped" in done.err) == (2, True)
+
+
+def test_pictures_that_need_the_whole_budget_go_through_one_by_one(
+    run: Any, picture: Save, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "BUDGET_PIXELS", 10)
+    names = [f"{number}.png" for number in range(12)]
+    for name in names:
+        picture(name)
+    assert run("compress", *names).code == 0
+    assert files_below(folder) == {*names, *(f"{number}.gnc" for number in range(12))}
 
 
 def test_very_long_names_can_be_written(run: Any, picture: Save, folder: Path) -> None:

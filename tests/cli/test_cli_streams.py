@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -130,6 +131,25 @@ sys.exit(main(["info", "-"]))
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
+        assert process.stderr.read().splitlines() == ["gancodec: interrupted; no incomplete file is left"]
+    assert process.returncode == 130
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    code = """
+import signal, sys
+from gancodec.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("ready", flush=True)
+sys.exit(main(["compress", "pipe.png"]))
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
         assert process.stderr.read().splitlines() == ["gancodec: interrupted; no incomplete file is left"]
     assert process.returncode == 130
 
