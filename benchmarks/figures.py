@@ -46,9 +46,9 @@ STRIP_PICTURES: Final = ("coffee.png", "chelsea.png")
 STRIP_BPP: Final = 0.2
 STRIP_PX: Final = 300
 """Side of the squares, cut from the middle."""
-STRIP_ZOOM: Final = 1.6
+STRIP_ZOOM: Final = 1.3
 """How much larger they are shown."""
-STRIP_LABELS: Final = {"photo": "gancodec", "photo r=1": "gancodec, realism 1"}
+STRIP_LABELS: Final = {"photo": "gancodec", "photo r=1": "… realism 1"}
 SECTION: Final = re.compile("<!-- figures: (.+?) -->.*?<!-- end -->", re.DOTALL)
 
 
@@ -265,18 +265,18 @@ def strip(names: Sequence[str]) -> Image.Image:
     """Squares of pictures at equal size: original, ours at realism 0 and 1, JPEG, WebP, AVIF."""
     ours = GancodecCoder(Codec.load("photo"), qualities=range(101), realisms=REALISMS)
     coders: list[Coder] = [ours, *(classical(name) for name in ("jpeg", "webp", "avif"))]
-    side, font = round(STRIP_PX * STRIP_ZOOM), ImageFont.load_default(18)
+    side, font = round(STRIP_PX * STRIP_ZOOM), ImageFont.load_default(28)
     columns = 1 + sum(len(coder.decoders) for coder in coders)
-    canvas = Image.new("RGB", (columns * (side + 6) - 6, len(names) * (side + 34)), "white")
+    canvas = Image.new("RGB", (columns * (side + 6) - 6, len(names) * (side + 78)), "white")
     pen = ImageDraw.Draw(canvas)
     for row, name in enumerate(names):
         picture = load_rgb(ROOT / "examples" / name)
         limit = round(STRIP_BPP * picture.width * picture.height / 8)
         shown = [("original", picture), *(pair for coder in coders for pair in versions(coder, picture, limit))]
         for column, (label, image) in enumerate(shown):
-            left, top = column * (side + 6), row * (side + 34)
-            pen.text((left + 4, top + 6), label, fill="black", font=font)
-            canvas.paste(square(image).resize((side, side), Image.Resampling.LANCZOS), (left, top + 32))
+            left, top = column * (side + 6), row * (side + 78)
+            pen.multiline_text((left + 4, top + 8), label, fill="black", font=font)
+            canvas.paste(square(image).resize((side, side), Image.Resampling.LANCZOS), (left, top + 76))
     return canvas
 
 
@@ -284,7 +284,7 @@ def versions(coder: Coder, picture: Image.Image, limit: int) -> list[tuple[str, 
     """What a coder makes of a picture in at most ``limit`` bytes, by its label; one picture a decoder."""
     data, _ = encode_within(coder, picture, limit)
     return [
-        (f"{STRIP_LABELS.get(decoder.name, decoder.name)}, {len(data):,} B", decoder.decode(data).convert("RGB"))
+        (f"{STRIP_LABELS.get(decoder.name, decoder.name)}\n{len(data):,} bytes", decoder.decode(data).convert("RGB"))
         for decoder in coder.decoders
     ]
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 
 from gancodec.evaluation.columns import Metric
-from gancodec.evaluation.plot import COLOURS, drawn_references, rate_window
+from gancodec.evaluation.plot import COLOURS, drawn_references, looks, rate_window
 from gancodec.evaluation.results import Curve, Point, SweepResult, Values
 
 _WIDTH, _HEIGHT = 480, 330
@@ -22,6 +22,8 @@ _MARKS: Final = (
     "M0-4.8L4.8 3.6H-4.8Z",
     "M0 4.8L4.8-3.6H-4.8Z",
     "M-1.6-4.8H1.6V-1.6H4.8V1.6H1.6V4.8H-1.6V1.6H-4.8V-1.6H-1.6Z",
+    "M-4.5-2.3L-2.3-4.5L0-2.2L2.3-4.5L4.5-2.3L2.2 0L4.5 2.3L2.3 4.5L0 2.2L-2.3 4.5L-4.5 2.3L-2.2 0Z",
+    "M0-5.2L1.5-1.6L5.2-1.6L2.2 0.8L3.3 4.5L0 2.3L-3.3 4.5L-2.2 0.8L-5.2-1.6L-1.5-1.6Z",
 )
 _PUBLISHED_MARK: Final = "M-2.6 0a2.6 2.6 0 1 0 5.2 0a2.6 2.6 0 1 0-5.2 0Z"
 _DASHES: Final = ("7 4", "9 3 2 3", "2 3", "14 4", "5 2 1 2 1 2", "1 4")
@@ -58,8 +60,8 @@ class ShownCurve:
 def shown_curves(result: SweepResult) -> list[ShownCurve]:
     """Measured curves in colour, the first one strongest, then published ones grey and dashed."""
     shown = []
-    for number, curve in enumerate(result.curves):
-        turn, place = divmod(number, len(COLOURS))
+    for number, (curve, look) in enumerate(zip(result.curves, looks(result.curves), strict=True)):
+        turn, place = divmod(look, len(COLOURS))
         shown.append(
             ShownCurve(
                 curve=curve,

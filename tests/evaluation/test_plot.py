@@ -14,7 +14,7 @@ from PIL import Image
 
 from gancodec.errors import ConfigError
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric
-from gancodec.evaluation.plot import draw, drawn_references, rate_window
+from gancodec.evaluation.plot import draw, drawn_references, looks, rate_window
 from gancodec.evaluation.published import kodak_curves
 from gancodec.evaluation.results import Curve, Point, SweepResult
 
@@ -68,12 +68,32 @@ def test_a_png_is_written(tmp_path: Path) -> None:
         assert min(picture.size) > 400
 
 
-def test_every_metric_has_a_panel_of_the_same_size(panels) -> None:
-    (alone,) = panels(found(OURS, JPEG))
+def test_every_metric_has_a_panel_and_the_legend_the_place_that_is_left(panels) -> None:
     three = panels(found(OURS, JPEG, metrics=[PSNR, MS_SSIM, LPIPS]))
-    assert [axes.get_ylabel().split()[0] for axes in three] == ["PSNR", "MS-SSIM", "LPIPS"]
-    width, height = alone.figure.get_size_inches()
-    assert three[0].figure.get_size_inches() == pytest.approx([3 * width, height])
+    assert [axes.get_ylabel().split()[0] for axes in three[:3]] == ["PSNR", "MS-SSIM", "LPIPS"]
+    texts = [text.get_text() for text in three[3].get_legend().get_texts()]
+    assert texts == ["ours (its settings)", "JPEG (its settings)"]
+    two = panels(found(OURS, JPEG, metrics=[PSNR, MS_SSIM]))
+    assert [axes.get_ylabel().split()[0] for axes in two] == ["PSNR", "MS-SSIM"]
+    assert len(two[0].figure.legends) == 1
+
+
+def test_codecs_of_today_have_a_colour_of_their_own_in_every_plot() -> None:
+    alone, beside = looks([OURS, JPEG]), looks([OURS, curve("more", [0.1]), curve("AVIF", [0.1]), JPEG])
+    assert alone[0] == beside[0] == 0
+    assert alone[1] == beside[3]
+    assert len(set(beside)) == 4
+    many = looks([curve(f"c{number}", [0.1]) for number in range(12)] + [JPEG])
+    assert len(set(many)) == 13
+
+
+def test_no_two_published_curves_look_alike(panels) -> None:
+    names = ("VTM", "ELIC", "MS-ILLM", "HiFiC")
+    published = [curve(name, [0.2, 0.5], psnr=[26.0, 29.0], lpips=[0.2, 0.1]) for name in names]
+    drawn = panels(found(OURS, metrics=[PSNR, LPIPS], references=published))
+    lines = [each for axes in drawn for each in axes.get_lines() if each.get_color() == "0.3"]
+    assert len({str(each.get_label()) for each in lines}) == 4
+    assert len({tuple(each._dash_pattern[1]) for each in lines}) == 4
 
 
 @pytest.mark.parametrize("name", ["curves.xyz", "curves"])
@@ -144,7 +164,8 @@ def test_points_without_a_value_are_left_out_of_the_line(panels) -> None:
 
 def test_labels_have_the_settings_up_to_the_first_semicolon(panels) -> None:
     (axes,) = panels(found(OURS))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ours (its settings)"]
+    (legend,) = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours (its settings)"]
 
 
 def test_of_published_curves_each_panel_has_its_own_few() -> None:
@@ -164,7 +185,7 @@ def test_published_curves_are_drawn_grey_and_dashed_and_told_apart(panels) -> No
         chosen = drawn_references(result, metric)
         assert [each.get_label() for each in published] == [each.codec for each in chosen]
         assert [len(each.get_xdata()) for each in published] == [len(each.points) for each in chosen]
-        styles = {(each.get_color(), each.get_linestyle()) for each in published}
+        styles = {(each.get_color(), *each._dash_pattern[1]) for each in published}
         assert len(styles) == 3
-        assert (ours.get_color(), ours.get_linestyle()) not in styles
-        assert ours.get_linestyle() == "-" and "-" not in {style for _, style in styles}
+        assert ours.get_linestyle() == "-"
+        assert all(len(style) > 1 for style in styles)
