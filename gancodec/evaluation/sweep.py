@@ -158,7 +158,7 @@ def _reason(exc: Exception) -> str:
 def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     """The files among `inputs`, and the pictures in the folders among them by name, each once.
 
-    Raises ConfigError for none.
+    Raises PictureError for what is not there, ConfigError for none.
     """
     found: list[Path] = []
     for path in inputs:
@@ -168,7 +168,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise ConfigError(f"{path} is neither a file nor a folder", hint="give pictures or folders of pictures")
+            raise PictureError(f"{path} is neither a file nor a folder", hint="give pictures or folders of pictures")
     if not found:
         looked_for = ", ".join(sorted(PICTURE_SUFFIXES))
         raise ConfigError(f"no pictures in {', '.join(map(str, inputs))}", hint=f"looked for {looked_for}")

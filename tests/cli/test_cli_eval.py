@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from gancodec.cli import eval_options, measuring_commands
 from gancodec.cli.failures import SOME_FAILED
+from gancodec.errors import OutputError
 from gancodec.evaluation import classical, columns, published, request
 from gancodec.evaluation.published import KODAK_NAMES
 from tests.evaluation.conftest import FakeCodec, photo_like
@@ -58,6 +59,27 @@ def test_tables_are_printed_and_what_was_asked_for_is_written(run: Run, photos: 
     assert all(Path(name).stat().st_size > 500 for name in ("o.json", "o.csv", "o.md", "o.png"))
     assert {path.name for path in Path("curves").iterdir()} == {"fake.json", "JPEG.json"}
     assert not list(Path().glob(".*"))
+
+
+def test_a_report_that_cannot_be_written_loses_neither_tables_nor_other_reports(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(result: object) -> str:
+        raise OutputError("cannot write o.json: No space left on device", hint="check the space")
+
+    monkeypatch.setattr("gancodec.evaluation.request.as_json", full)
+    done = run("eval", photos, "--qualities", "50", "--against", "none", "--json", "o.json", "--csv", "o.csv")
+    assert done.code == OutputError.exit_code
+    assert "Means over 2 pictures" in done.out.decode()
+    assert done.lines[-1].startswith("gancodec: error: cannot write o.json: No space left")
+    assert Path("o.csv").stat().st_size > 200
+
+
+def test_names_that_are_no_text_are_escaped_in_tables_and_files(run: Run, photos: Path) -> None:
+    Image.fromarray(photo_like(192, 168)).save(os.fsdecode(os.fsencode(photos) + b"/a\xff\n.png"), "PNG")
+    done = run("eval", photos, "--qualities", "50", "--against", "none", "--json", "o.json", "--csv", "o.csv")
+    assert done.code == 0
+    assert r"a\udcff\n.png" in Path("o.csv").read_text()
 
 
 def test_json_on_standard_output_takes_the_tables_place(run: Run, photos: Path) -> None:

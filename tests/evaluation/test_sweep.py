@@ -225,7 +225,7 @@ def test_files_may_be_named_one_by_one_and_folders_give_pictures_only(folder: Pa
     assert find_pictures([folder]) == [folder / "photo0.png", folder / "photo1.png"]
     assert find_pictures([readme, folder])[0] == readme
     assert find_pictures([folder, folder / "photo1.png"]) == [folder / "photo0.png", folder / "photo1.png"]
-    with pytest.raises(ConfigError, match="neither"):
+    with pytest.raises(PictureError, match="neither"):
         find_pictures([folder / "missing"])
 
 
