@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
     "pillow": {"errors", "registry", "codec"},
     "pillow_plugin": {"errors", "defaults", "container", "description", "picture", "registry", "codec", "pillow"},
+    "thumbnailer": {"errors", "picture", "codec", "writing"},
     "evaluation": {
         "errors", "defaults", "timing", "writing", "container", "features", "networks", "picture", "pipeline",
         "registry", "codec",

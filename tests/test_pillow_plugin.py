@@ -205,7 +205,7 @@ def test_opening_skips_payload_and_alpha() -> None:
     large = {"mode": ColourMode.LA, "payload": bytes(100_000), "alpha": bytes(100_000)}
     file = CountingFile(header_and_file(**large, metadata={b"EXIF": EXIF}))
     assert Image.open(file).info["exif"] == EXIF
-    assert file.taken < 500
+    assert file.taken < 10_000  # other plugins have a look before ours, if they are loaded
 
 
 def test_exif_is_understood_by_pillow(full: bytes) -> None:

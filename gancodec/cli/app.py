@@ -1,8 +1,8 @@
 """The application: what stands above all commands, and the types that they share.
 
-Each command (codec_commands, measuring_commands, running_commands) checks what it was given and returns the work to be
-done, as a function without arguments that returns the exit code; main.py calls it.  Modules that load numpy or Pillow
-are imported inside the commands.
+Each command (codec_commands, helping_commands, measuring_commands, running_commands) checks what it was given and
+returns the work to be done, as a function without arguments that returns the exit code; main.py calls it.  Modules
+that load numpy or Pillow are imported inside the commands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gancodec.cli.options import Device
 Task = Callable[[], int]
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=False,  # see completing.py
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -46,10 +46,16 @@ def gancodec_command(
     gancodec compress photo.jpg            writes photo.gnc
     gancodec decompress photo.gnc          writes photo.png
     gancodec info photo.gnc                says what is in it
+    gancodec doctor                        checks this installation
+    gancodec compress --help               all options of a command, and examples
 
     \b
-    Exit codes: 0 done, 1 internal error or output not writable, 2 options,
-    3 input unreadable or unsupported, 4 .gnc file damaged or too new,
-    5 model missing or wrong, 6 limit exceeded, 7 some of several files failed,
-    130 interrupted.
+    Exit codes of all commands: 0 done, 1 internal error, output not writable or
+    a failure that doctor found, 2 options, 3 input unreadable or unsupported,
+    4 .gnc file damaged or too new, 5 model missing or wrong, 6 limit exceeded,
+    7 some of several files failed, 130 interrupted.
+
+    \b
+    GANCODEC_CODECS       folders with codecs of your own, separated as in PATH
+    GANCODEC_TRACEBACK=1  shows where an error came from
     """

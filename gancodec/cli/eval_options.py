@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from gancodec.cli.suggestions import did_you_mean
 from gancodec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,8 +60,8 @@ class EvalOptions:
             codecs=names("--codec", self.codec),
             qualities=numbers("--qualities", self.qualities),
             realisms=numbers("--realism", self.realism),
-            against=[] if self.against in ("none", "") else names("--against", self.against),
-            metrics=names("--metrics", self.metrics),
+            against=[] if self.against in ("none", "") else known("--against", self.against, AGAINST),
+            metrics=known("--metrics", self.metrics, METRICS),
             features=self.features,
             reference=None if self.reference is None else self.reference.value,
             at_bpp=[] if self.at_bpp is None else numbers("--at-bpp", self.at_bpp),
@@ -88,6 +90,16 @@ def names(option: str, text: str) -> list[str]:
     if not found:
         raise ConfigError(f"{option} is {text!r}", hint="give at least one name")
     return found
+
+
+def known(option: str, text: str, choices: Sequence[str]) -> list[str]:
+    """The words of a list with commas, in lower case.  Raises ConfigError for one that is no choice."""
+    words = [word.lower() for word in names(option, text)]
+    for word in words:
+        if word not in choices:
+            hint = f"{did_you_mean(word, choices)} known are {', '.join(choices)}".lstrip()
+            raise ConfigError(f"{option} has no {word!r}", hint=hint)
+    return words
 
 
 def _file(option: str, text: str, metavar: str = "F") -> typer.models.OptionInfo:

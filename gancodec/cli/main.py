@@ -1,7 +1,8 @@
 """The entry point: parse, run, and turn whatever goes wrong into one line and an exit code.
 
-0 done · 1 our own mistake, or output that cannot be written · 2 options · 3 input unreadable or unsupported
-· 4 .gnc damaged or too new · 5 model missing or wrong · 6 limit exceeded · 7 some of several files failed · 130 Ctrl-C
+0 done · 1 our own mistake, output that cannot be written, or what doctor found · 2 options · 3 input unreadable or
+unsupported · 4 .gnc damaged or too new · 5 model missing or wrong · 6 limit exceeded · 7 some of several files failed
+· 130 Ctrl-C
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ from typing import Final
 
 import typer
 
-from gancodec.cli import codec_commands, measuring_commands, report, running_commands, stdout
+from gancodec.cli import (
+    codec_commands,
+    completing,
+    helping_commands,
+    measuring_commands,
+    report,
+    running_commands,
+    stdout,
+    suggestions,
+)
 from gancodec.cli.app import app
 
-COMMANDS: Final = (codec_commands, measuring_commands, running_commands)
+COMMANDS: Final = (codec_commands, helping_commands, measuring_commands, running_commands)
 """Importing them puts their commands into the application, in this order."""
 INTERRUPTED = 130
 USAGE = 2
@@ -42,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     # Commands only return what is to be done, and it is done out here: inside, typer would answer Ctrl-C and broken
     # pipes by itself, differently from version to version.
+    completing.prepare()
     parser = typer.main.get_command(app)
+    arguments = None if argv is None else list(argv)
     try:
-        task = parser.main(args=None if argv is None else list(argv), prog_name="gancodec", standalone_mode=False)
+        task = parser.main(args=arguments, prog_name=completing.PROGRAM, standalone_mode=False)
     except _UsageError as error:
-        reason = error.format_message() if hasattr(error, "format_message") else str(error)
-        report.say(f"error: {reason.rstrip('.')}; Try --help")
+        report.say(f"error: {suggestions.usage_message(error, getattr(parser, 'commands', ()))}")
         return USAGE
     if task == INTERRUPTED:  # typer's own answer to Ctrl-C while a command looks at its options
         raise KeyboardInterrupt

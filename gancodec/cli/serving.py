@@ -8,6 +8,7 @@ from typing import Final
 
 from gancodec.cli import report
 from gancodec.errors import ConfigError
+from gancodec.registry import resolve
 
 VARIABLE = "GANCODEC_SERVICE_"
 
@@ -15,7 +16,7 @@ VARIABLE = "GANCODEC_SERVICE_"
 def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_access: bool) -> int:
     """Serve until it is told to stop; returns 0.  What is given here stands above the environment.
 
-    Raises ConfigError where the extra is missing, or settings do not fit.
+    Raises ConfigError where the extra is missing, or settings do not fit, ModelError for codecs that are not there.
     """
     for package in ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "python_multipart"):
         if find_spec(package) is None:
@@ -27,6 +28,8 @@ def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_
         os.environ[f"{VARIABLE}DEVICE"] = device
     if codecs is not None:
         os.environ[f"{VARIABLE}CODECS"] = codecs
+    for name in filter(None, map(str.strip, os.environ.get(f"{VARIABLE}CODECS", "").split(","))):
+        resolve(name)  # now, not when the server is up and waits for its weights
     if open_access:
         os.environ[f"{VARIABLE}OPEN_ACCESS"] = "true"
     report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
