@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any, Final, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, Request, build_opener
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Request, build_opener
 
 from gancodec.errors import ConfigError, GancodecError
 
@@ -92,7 +92,7 @@ class Client:
             raise ConfigError(f"{url!r} is no address of a service", hint="give http://HOST:PORT")
         self._url, self._timeout_s, self._retries = url.rstrip("/"), timeout_s, retries
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self._opener: OpenerDirector = build_opener(_Http, _Https)
+        self._opener: OpenerDirector = build_opener(_Http, _Https, _NoRedirects)
 
     def compress(
         self,
@@ -178,6 +178,13 @@ class _Hearing:
         except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError):
             if self.sock is None:  # type: ignore[attr-defined]
                 raise  # before there was a connection
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """A redirect would carry key and picture to whom it names."""
+
+    def redirect_request(self, *args: Any) -> None:
+        return None
 
 
 class _HttpConnection(_Hearing, HTTPConnection):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -30,7 +31,8 @@ async def read_body(request: Request, *, limit: int, timeout_s: float, count: Ca
         raise ClientGone("the body broke off") from exc
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind == b"multipart/form-data":
-        data = _first_file(data, options.get(b"boundary", b""))
+        # Python's parser is slow on purpose-made forms, and everybody else waits for this thread.
+        data = await asyncio.to_thread(_first_file, data, options.get(b"boundary", b""))
     if not data:
         raise BadParameter("the body is empty", hint="send the bytes of a picture or a .gnc file")
     return data
@@ -46,6 +48,10 @@ async def _collect(stream: AsyncIterator[bytes], limit: int, count: Callable[[in
     return bytes(body)
 
 
+MOST_PARTS: Final = 16
+"""Of a form."""
+
+
 class _FirstFile:
     """Callbacks of the parser: the content of the first part that has a file name, else of the first part."""
 
@@ -55,8 +61,12 @@ class _FirstFile:
         self._headers: dict[bytes, bytes] = {}
         self._name, self._value = bytearray(), bytearray()
         self._part: bytearray | None = None
+        self._parts = 0
 
     def on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise ValueError(f"it has more than {MOST_PARTS} parts")
         self._headers, self._part = {}, bytearray()
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:

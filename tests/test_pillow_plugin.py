@@ -9,7 +9,9 @@ import pickle
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from gancodec.errors import (
     UnsupportedVersionError,
 )
 from gancodec.picture import Converted16BitWarning
+from gancodec.pillow.codecs import ProcessCodecs
 from gancodec.pillow.options import current_options
 from tests.conftest import GOLDEN
 from tests.tiny import made_picture
@@ -566,3 +569,25 @@ def test_forked_children_decode_also_when_the_parent_has(tmp_path: Path) -> None
     passive = os.environ | {"OMP_WAIT_POLICY": "passive"}  # threads that wait for each other leave the core to others
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=passive)
     assert (done.stdout.split(), done.returncode) == (["DataLoader", "fork"], 0), done.stderr
+
+
+def test_a_fork_that_was_interrupted_while_it_waited_keeps_nobody_waiting() -> None:
+    codecs = ProcessCodecs()
+    entry = types.SimpleNamespace(path=Path("nowhere"))
+    codecs._codecs[entry.path, "cpu"] = (0, "a codec")  # type: ignore[assignment, index]
+
+    class Interrupted:
+        def acquire(self) -> None:
+            raise KeyboardInterrupt
+
+    lock, codecs._lock = codecs._lock, Interrupted()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        codecs.before_fork()
+    codecs._lock = lock
+    codecs.after_fork_in_parent()
+    with codecs.use(entry, "cpu") as codec:  # type: ignore[arg-type]
+        assert codec == "a codec"
+    codecs.before_fork()
+    codecs.after_fork_in_parent()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: codecs._lock.acquire(timeout=10)).result()

@@ -14,7 +14,7 @@ from gancodec.cli.outputs import exists, is_current
 from gancodec.container import Header, read_container, read_header
 from gancodec.container.header import MAGIC, QUALITY_MAX, QUALITY_STEPS
 from gancodec.defaults import DEFAULT_QUALITY
-from gancodec.errors import FormatError, GancodecError
+from gancodec.errors import FormatError, GancodecError, UnsupportedVersionError
 from gancodec.picture import Metadata, Picture, encode_alpha, read_picture, read_size, upright
 from gancodec.registry import ModelEntry, resolve
 
@@ -47,9 +47,12 @@ class Compression:
         if written and not written.startswith(MAGIC):
             raise exists(output, "is no .gnc file")
         try:
-            header = read_container(written).header
+            container = read_container(written)
+        except UnsupportedVersionError as exc:
+            raise exists(output, "is of a newer format") from exc
         except FormatError:
             return False  # damaged: there is nothing to lose
+        header = container.header
         width, height = read_size(data)
         if sorted((width, height)) != sorted((header.width, header.height)):
             raise exists(output, f"is of another picture, {header.width}×{header.height}")
@@ -58,6 +61,8 @@ class Compression:
             raise exists(output, "was made with another codec or rate")
         if not self.keep_metadata and {b"EXIF", b"XMP "} & set(header.metadata_types):
             raise exists(output, "carries metadata that was to be dropped")
+        if container.damaged:
+            return False
         return source is not None and is_current(output, source)
 
     def pixels(self, data: bytes, label: str) -> int:

@@ -17,6 +17,7 @@ from gancodec.cli.outputs import exists
 from gancodec.container import Container, read_container, read_header
 from gancodec.errors import DamagedMetadataWarning, GancodecError
 from gancodec.picture import Picture, read_size, write_picture
+from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,15 @@ class Decompression:
         header, written = read_header(data), output.read_bytes()
         try:
             width, height = read_size(written, name=str(output))
-            with Image.open(io.BytesIO(written)) as image:
-                image.load()  # all of it: verify() looks at little else than PNG's checksums
-        except (GancodecError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        except GancodecError as exc:
             raise exists(output, "is no whole picture") from exc
         if sorted((width, height)) != sorted((header.width, header.height)):
             raise exists(output, f"is another picture, {width}×{height}")
+        try:
+            with pixel_limit(width * height), pillow_errors(str(output)), Image.open(io.BytesIO(written)) as image:
+                image.load()  # all of it: verify() looks at little else than PNG's checksums
+        except GancodecError as exc:
+            raise exists(output, "is no whole picture") from exc
         return True
 
     def pixels(self, data: bytes, label: str) -> int:

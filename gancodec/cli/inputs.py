@@ -91,7 +91,10 @@ def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[Source]:
         for name in sorted(files):
             path = Path(here, name)
             if path.suffix.lower() in suffixes:
-                yield Source(name=str(path), path=path, below=path.relative_to(folder))
+                # A pipe would keep everything behind it waiting, for ever.
+                odd = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113  as in is_folder()
+                problem = InputError("is not a regular file", hint="name it, if it is to be read") if odd else None
+                yield Source(name=str(path), path=path, below=path.relative_to(folder), problem=problem)
     for exc in unreadable:
         problem = InputError(f"the folder cannot be listed: {exc.strerror}", hint="check its rights")
         path = Path(exc.filename)

@@ -33,6 +33,8 @@ class ProcessCodecs:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()  # a thread may fork while it holds it
+        self._forking: int | None = None
+        """The thread that holds the lock for a fork."""
         self._no_fork_waits = threading.Event()
         self._no_fork_waits.set()
 
@@ -65,10 +67,13 @@ class ProcessCodecs:
         """Wait until no codec is at work, and keep it so."""
         self._no_fork_waits.clear()
         self._lock.acquire()
+        self._forking = threading.get_ident()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self._lock.release()
+        """Go on; also where Ctrl-C came while the fork was waiting, which forks all the same."""
+        if self._forking == threading.get_ident():
+            self._forking = None
+            self._lock.release()
         self._no_fork_waits.set()
 
     def after_fork_in_child(self) -> None:

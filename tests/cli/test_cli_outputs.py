@@ -107,12 +107,17 @@ def test_skip_existing_does_anew_what_is_damaged_or_older(run: Any, picture: Sav
     assert (folder / "c.gnc").stat().st_mtime > 1
 
 
+def of_version_2(data: bytes) -> bytes:
+    return data[:4] + bytes([2 << 4]) + data[5:]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda path, save: path.write_bytes(b"a diary"), "is no .gnc file"),
         (lambda path, save: save("a.png", size=(10, 6)), "is of another picture, 9×6"),
         (lambda path, save: None, "was made with another codec or rate"),
+        (lambda path, save: path.write_bytes(of_version_2(path.read_bytes())), "is of a newer format"),
     ],
 )
 def test_skip_existing_never_overwrites_what_may_be_an_only_copy(
@@ -381,6 +386,36 @@ def test_skip_existing_does_not_pass_over_metadata_that_was_to_be_dropped(
     assert run("compress", "a.jpg", "--skip-existing").code == 0
     done = run("compress", "a.jpg", "--skip-existing", "--no-metadata")
     assert (done.code, "carries metadata that was to be dropped" in done.err) == (2, True)
+
+
+def test_skip_existing_does_anew_what_has_damaged_metadata(run: Any, picture: Save, folder: Path, known: Any) -> None:
+    picture("a.jpg", exif=Image.Exif())
+    assert run("compress", "a.jpg").code == 0
+    whole = (folder / "a.gnc").read_bytes()
+    (folder / "a.gnc").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert run("compress", "a.jpg", "--skip-existing").code == 0
+    assert (folder / "a.gnc").read_bytes() == whole
+
+
+def test_skip_existing_knows_pictures_above_pillows_own_limit(
+    run: Any, picture: Save, folder: Path, known: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture("a.png")
+    assert run("compress", "a.png").code == 0
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    done = run("decompress", "a.gnc", "--skip-existing")
+    assert (done.code, "skipped" in done.err or "done before" in done.err) == (0, True)
+    assert "bomb" not in done.err
+
+
+def test_a_pipe_in_a_tree_is_a_failure_and_keeps_nobody_waiting(run: Any, picture: Save, folder: Path) -> None:
+    picture("in/a.png")
+    picture("in/z.png")
+    os.mkfifo(folder / "in/pipe.png")
+    done = run("compress", "-r", "in", "-o", "out", "--keep-going")
+    assert done.code == 7
+    assert "pipe.png: is not a regular file" in done.lines[0]
+    assert files_below(folder / "out") == {"a.gnc", "z.gnc"}
 
 
 def test_pictures_that_need_the_whole_budget_go_through_one_by_one(

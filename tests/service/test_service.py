@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -568,3 +569,37 @@ def test_turned_photos_are_compared_upright(service: Service) -> None:
     _, _, data = send(service, "/v1/others/webp?target_size=100000", image)
     with Image.open(io.BytesIO(data)) as shown:
         assert shown.size == (90, 60)
+
+
+def test_a_form_of_many_parts_is_refused(service: Service) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\nx\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    told = problem(service, "/v1/compress", part * 1000 + b"--b--\r\n", headers=kind)
+    assert told["code"] == "parameter" and "more than 16 parts" in told["detail"]
+
+
+def test_the_client_follows_no_redirect_with_its_key() -> None:
+    seen: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", "/stolen")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = Client(f"http://127.0.0.1:{server.server_port}", api_key="secret")
+        with pytest.raises(ServiceError):
+            client.compress(b"picture")
+        with pytest.raises(ServiceError):
+            client.codecs()
+        server.shutdown()
+    assert seen == ["/v1/compress", "/v1/codecs"]
