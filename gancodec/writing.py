@@ -20,10 +20,11 @@ FORGOTTEN_S: Final = 24 * 3600
 _TEMPORARY: Final = re.compile(r"\..*\.gncpart-(?P<host>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9a-f]{8}", re.DOTALL)
 
 
-def write_file(output: Path, data: bytes | str) -> None:
+def write_file(output: Path, data: bytes | str, *, replace: bool = True) -> None:
     """Write a complete file or none: into a temporary beside ``output``, which then takes its name.  Text as UTF-8.
 
-    A link is followed, so that it stays one.  Raises OutputError; for what is there and no regular file, too.
+    A link is followed, so that it stays one.  Raises OutputError; for what is there and no regular file, too; without
+    ``replace`` for any file of that name, also one that has just come, which is left as it is.
     """
     target = Path(os.path.realpath(output))
     if target.exists() and not target.is_file():
@@ -40,12 +41,29 @@ def write_file(output: Path, data: bytes | str) -> None:
                 os.fsync(file.fileno())
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o7777)  # whoever closed it to others wants it so
-            temporary.replace(target)
+            if replace:
+                temporary.replace(target)
+            else:
+                _name_new(temporary, target)
         except BaseException:  # Ctrl-C too
             temporary.unlink(missing_ok=True)
             raise
     except OSError as exc:
         raise OutputError(f"cannot write {output}: {exc.strerror}", hint="check the folder, rights and space") from exc
+
+
+def _name_new(temporary: Path, target: Path) -> None:
+    """Give a temporary its name, unless somebody has it.  Raises OutputError, OSError."""
+    try:
+        os.link(temporary, target)  # fails, where renaming would replace
+    except FileExistsError as exc:
+        raise OutputError(f"{target} exists", hint="it came while this ran; choose another name") from exc
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise OutputError(f"{target} exists", hint="it came while this ran; choose another name") from None
+        temporary.replace(target)
+    else:
+        temporary.unlink()
 
 
 def remove_stale_temporaries(folder: Path) -> int:

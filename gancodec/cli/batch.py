@@ -77,6 +77,8 @@ class _Item(Generic[OpenedT, StateT]):
     error: Exception | None = None
     ends_run: bool = False
     """Whether the error would be that of every other input."""
+    may_replace: bool = False
+    """Whether what was there at the beginning may be overwritten."""
     bytes_before: int = 0
     seconds: float = 0.0
     """Of work on it, waiting left out; of a group, its share."""
@@ -138,8 +140,9 @@ class Batch(Generic[OpenedT, StateT]):
             while self._finishing:
                 self._report_next()
         self._summarise(len(jobs))
-        kept_going = policy.keep_going and not self._ended
-        return exit_code(self._totals.failures, inputs=len(jobs), kept_going=kept_going)
+        if self._totals.end is not None:
+            return self._totals.end.exit_code
+        return exit_code(self._totals.failures, inputs=len(jobs), kept_going=policy.keep_going)
 
     @property
     def _goes_on(self) -> bool:
@@ -177,8 +180,10 @@ class Batch(Generic[OpenedT, StateT]):
                 if self._operation.is_done(source.path, data, output):
                     item.skipped = True
                     return None
+                item.may_replace = True
             else:
                 refuse_existing(output, force=policy.force)
+                item.may_replace = policy.force
         data = read(source) if data is None else data
         item.bytes_before = len(data)
         item.seconds = time.perf_counter() - started
@@ -230,12 +235,14 @@ class Batch(Generic[OpenedT, StateT]):
 
     def _compute_all(self, batch: list[_Item[OpenedT, StateT]]) -> None:
         """Together; where that fails, in halves, so that one input's failure, or too little memory, is not all's."""
+        states = None
         try:
             states = self._operation.compute([item.opened for item in batch if item.opened is not None])
         except Exception as exc:
             if len(batch) == 1:
                 batch[0].fail(exc)
                 return
+        if states is None:  # outside of the handler, which would hold on to the memory of the attempt
             middle = len(batch) // 2
             self._compute_all(batch[:middle])
             self._compute_all(batch[middle:])
@@ -294,7 +301,9 @@ class Batch(Generic[OpenedT, StateT]):
         if output is None:
             stdout.write_bytes(converted.data)
         elif not (item.is_larger and self._policy.keep_larger):
-            write_output(output, converted.data, make_folders=self._policy.make_folders)
+            write_output(
+                output, converted.data, make_folders=self._policy.make_folders, replace=item.may_replace
+            )
         item.converted = converted
 
     def _report_next(self) -> None:
@@ -319,6 +328,8 @@ class Batch(Generic[OpenedT, StateT]):
     def _report_failure(self, item: _Item[OpenedT, StateT], error: Exception) -> None:
         failure = report.error(item.job.source.label, error)
         self._totals.failures.append(failure)
+        if item.ends_run and self._totals.end is None:
+            self._totals.end = failure
         if self._policy.json:
             report.json_line({"input": item.job.source.name, "error": failure.text, "exit_code": failure.exit_code})
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gancodec.cli.inputs import STANDARD_STREAM, Source, is_folder
@@ -103,11 +104,11 @@ def is_current(output: Path, source: Path) -> bool:
         return False
 
 
-def write_output(output: Path, data: bytes, *, make_folders: bool) -> None:
+def write_output(output: Path, data: bytes, *, make_folders: bool, replace: bool) -> None:
     """``write_file``, in a folder that is made if need be.  Raises OutputError."""
     if make_folders:
         _make_folder(Path(os.path.realpath(output)).parent, output)
-    write_file(output, data)
+    write_file(output, data, replace=replace)
 
 
 def _make_folder(folder: Path, output: Path) -> None:
@@ -170,7 +171,9 @@ def _without_clashes(jobs: Sequence[Job], *, keep_going: bool) -> list[Job]:
                 outputs[key] = job.source.label
         if problem is not None and not keep_going:
             raise problem
-        kept.append(job if problem is None else Job(source=replace(job.source, problem=problem), output=None))
+        if problem is not None:
+            job = Job(source=dataclasses.replace(job.source, problem=problem), output=None)
+        kept.append(job)
     return kept
 
 

@@ -30,6 +30,8 @@ class Totals:
     left_alone: int = 0
     """Whose .gnc file would not have been smaller."""
     failures: list[Failure] = field(default_factory=list)
+    end: Failure | None = None
+    """The one that no other input would have survived, either."""
     bytes_before: int = 0
     bytes_after: int = 0
     pixels: int = 0
@@ -75,7 +77,8 @@ class Totals:
         if inputs == 1:
             return ["; ".join([*rows.values(), f"{self.seconds:.1f} s"])]
         if rest := inputs - self._tried:
-            rows["not tried"] = f"{_files(rest)} behind the failure; --keep-going goes on"
+            then = "--keep-going goes on" if self.end is None else self.end.text
+            rows["not tried"] = f"{_files(rest)} behind the failure; {then}"
         speed = f", {self.pixels / 1e6 / self.seconds:.1f} Mpixel/s" if self.files else ""
         rows |= {"time": f"{self.seconds:.1f} s{speed}"}
         width = max(map(len, rows))

@@ -196,11 +196,13 @@ def test_a_full_disk_ends_the_run_even_if_it_should_go_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    done = run("compress", *names, "--keep-going")
+    (folder / "broken.png").write_bytes(b"")
+    done = run("compress", "broken.png", *names, "--keep-going")
     assert done.code == 1
-    assert "cannot write 0.gnc: No space left on device" in done.lines[0]
+    assert "cannot write 0.gnc: No space left on device" in done.lines[1]
     assert len(done.lines) < len(names)
-    assert files_below(folder) == set(names)
+    assert "keep-going" not in done.err
+    assert files_below(folder) == {"broken.png", *names}
 
 
 def test_many_files_keep_their_order_and_go_through_together(
@@ -406,6 +408,22 @@ def test_skip_existing_knows_pictures_above_pillows_own_limit(
     done = run("decompress", "a.gnc", "--skip-existing")
     assert (done.code, "skipped" in done.err or "done before" in done.err) == (0, True)
     assert "bomb" not in done.err
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_output_that_comes_while_the_run_goes_on_is_not_overwritten(
+    links: bool, run: Any, picture: Save, folder: Path, loader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture("a.png")
+    loader.codec.before_work = lambda: (folder / "a.gnc").write_bytes(b"precious")
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *names: (_ for _ in ()).throw(OSError(errno.EPERM, "no links")))
+    done = run("compress", "a.png")
+    assert done.code == 1
+    assert "a.gnc exists" in done.err
+    assert (folder / "a.gnc").read_bytes() == b"precious"
+    assert files_below(folder) == {"a.png", "a.gnc"}
+    assert run("compress", "a.png", "-f").code == 0
 
 
 def test_a_pipe_in_a_tree_is_a_failure_and_keeps_nobody_waiting(run: Any, picture: Save, folder: Path) -> None:
