@@ -6,8 +6,8 @@
     python benchmarks/load.py --bare photo kodak/*.png                   # the codec without the service
 
 Every client waits for its answer before it asks again; one that is refused with 429 waits a moment.  A key is taken
-from GANCODEC_API_KEY.  With --bare URL is the name or path of a codec, and its pictures go through it eight at a time,
-in this process; only that imports more than the standard library.
+from GANCODEC_API_KEY.  With --bare URL is the name or path of a codec, and its pictures go through it, --batch at a
+time, in this process; only that imports more than the standard library.
 """
 
 from __future__ import annotations
@@ -146,8 +146,9 @@ def quantile(ordered_s: Sequence[float], share: float) -> float | None:
 
 
 def bare(
-    codec_name: str, bodies: Sequence[bytes], quality: float, seconds: float, *, decompress: bool
-) -> dict[str, Any]:
+    codec_name: str, bodies: Sequence[bytes], quality: float, seconds: float, *,
+    decompress: bool, batch_pictures: int = BARE_BATCH,
+) -> dict[str, Any]:  # fmt: skip
     """The codec in batches: reading picture files, entropy coding and, to decompress, writing PNG are part of it.
 
     Pictures of one padded size go together.  All work is done one step after the other, so the service, which reads,
@@ -177,7 +178,7 @@ def bare(
     groups: dict[tuple[int, int], list[int]] = {}
     for number, size in enumerate(sizes):
         groups.setdefault(codec.padded_size(*size), []).append(number)
-    batches = [list(itertools.islice(itertools.cycle(group), BARE_BATCH)) for group in groups.values()]
+    batches = [list(itertools.islice(itertools.cycle(group), batch_pictures)) for group in groups.values()]
     files = [compressed([body])[0] for body in bodies] if decompress else list(bodies)
     work = decompressed if decompress else compressed
     work([files[number] for number in batches[0]])  # to warm up
@@ -193,7 +194,7 @@ def bare(
     return {
         "bare": codec_name,
         "device": codec.device,
-        "batch": BARE_BATCH,
+        "batch": batch_pictures,
         "seconds": took,
         "requests_per_s": pictures / took,
         "mpixel_per_s": pixels / took / 1e6,
@@ -227,7 +228,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quality", type=float, help="0 to 100; the codec's default if not given")
     parser.add_argument("--codec", help="one of /v1/codecs; the first one if not given")
     parser.add_argument("--decompress", action="store_true", help="compress once, then measure decompressing to PNG")
-    parser.add_argument("--bare", action="store_true", help=f"no service: the codec in batches of {BARE_BATCH}")
+    parser.add_argument("--bare", action="store_true", help="no service: the codec alone")
+    parser.add_argument("--batch", type=int, default=BARE_BATCH, help=f"pictures at once, with --bare ({BARE_BATCH})")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there")
     args = parser.parse_args(argv)
     try:
@@ -240,7 +242,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[dict[str, Any]] = []
     if args.bare:
         quality = 60.0 if args.quality is None else args.quality
-        rows.append(bare(args.url, bodies, quality, args.seconds, decompress=args.decompress))
+        way = {"decompress": args.decompress, "batch_pictures": args.batch}
+        rows.append(bare(args.url, bodies, quality, args.seconds, **way))
         row = rows[0]
         print(f"{row['requests_per_s']:.2f} pictures/s, {row['mpixel_per_s']:.2f} Mpixel/s on {row['device']}")
     else:

@@ -19,10 +19,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Request, build_opener
 
+from gancodec.defaults import GNC_MEDIA_TYPE
 from gancodec.errors import ConfigError, GancodecError
 
 PictureFormat = Literal["png", "webp", "avif", "jpeg"]
-GNC_TYPE: Final = "application/vnd.gancodec"
 RETRIED: Final = (429, 503)
 WAIT_S: Final = 2.0
 """Before the next try, where the service does not say."""
@@ -112,13 +112,13 @@ class Client:
     def decompress(self, file: bytes, *, realism: float = 0.0, format: PictureFormat = "png") -> Decompressed:
         """The bytes of a .gnc file to a picture file.  Raises ServiceError."""
         query = {"realism": realism}
-        data, headers = self._post("/v1/decompress", file, query, content_type=GNC_TYPE, accept=f"image/{format}")
+        data, headers = self._post("/v1/decompress", file, query, content_type=GNC_MEDIA_TYPE, accept=f"image/{format}")
         warning = headers.get("Gancodec-Warning", "")
         return Decompressed(data=data, media_type=headers["Content-Type"], warning=warning, **_facts(headers))
 
     def info(self, file: bytes) -> dict[str, Any]:
         """What is in a .gnc file.  Raises ServiceError."""
-        data, _ = self._post("/v1/info", file, {}, content_type=GNC_TYPE)
+        data, _ = self._post("/v1/info", file, {}, content_type=GNC_MEDIA_TYPE)
         facts: dict[str, Any] = json.loads(data)
         return facts
 

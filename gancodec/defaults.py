@@ -7,6 +7,7 @@ from typing import Final
 DEFAULT_QUALITY: Final = 60.0
 """Quality where none is asked for: about 0.7 bpp on photographs."""
 DEFAULT_CODEC: Final = "photo"
+GNC_MEDIA_TYPE: Final = "application/vnd.gancodec"
 PICTURE_SUFFIXES: Final = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 )

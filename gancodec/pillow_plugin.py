@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gancodec.container import MAGIC, MAX_SIDE, read_container
-from gancodec.defaults import DEFAULT_CODEC
+from gancodec.defaults import DEFAULT_CODEC, GNC_MEDIA_TYPE
 from gancodec.description import read_outline
 from gancodec.errors import (
     ConfigError,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["GncImageFile", "options", "set_options"]
 
 FORMAT: Final = "GNC"
-MEDIA_TYPE: Final = "application/vnd.gancodec"
 METADATA_KEYS: Final = {"icc_profile": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
 """Pillow's name -> chunk type."""
 OTHER_KEYS: Final = {"exif": "Raw profile type exif", "xmp": "XML:com.adobe.xmp"}
@@ -189,5 +188,5 @@ Image.preinit()  # Image.open() imports these formats at its first call, which w
 Image.register_open(FORMAT, GncImageFile, _accept)
 Image.register_save(FORMAT, _save)
 Image.register_extension(FORMAT, ".gnc")
-Image.register_mime(FORMAT, MEDIA_TYPE)
+Image.register_mime(FORMAT, GNC_MEDIA_TYPE)
 Image.register_decoder("gnc", GncDecoder)

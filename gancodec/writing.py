@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import socket
 import time
 import zlib
 from pathlib import Path
@@ -109,4 +108,6 @@ def _is_alive(process: int) -> bool:
 
 def _host() -> str:
     """Eight hexadecimal digits of the machine's name: folders may be shared, process numbers are not."""
+    import socket  # not before something is written: it would slow down every start
+
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gancodec.defaults import GNC_MEDIA_TYPE
 from service.others import MEDIA_TYPES
 from service.problems import (
     MEDIA_TYPE,
@@ -29,7 +30,7 @@ from service.problems import (
     UnknownModel,
     UnsupportedType,
 )
-from service.work import GNC_TYPE, TYPES
+from service.work import TYPES
 
 FACTS: Final = {
     "Gancodec-Codec": ("string", "Name of the codec."),
@@ -102,7 +103,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
     schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     picture: dict[str, Any] = {"description": "A picture file.", "content": {"image/*": {"schema": NOT_EMPTY}}}
     form = {"schema": {"type": "object", "properties": {"file": NOT_EMPTY}, "required": ["file"]}}
-    stream: dict[str, Any] = {"description": "A .gnc file.", "content": {GNC_TYPE: {"schema": NOT_EMPTY}}}
+    stream: dict[str, Any] = {"description": "A .gnc file.", "content": {GNC_MEDIA_TYPE: {"schema": NOT_EMPTY}}}
     for body in (picture, stream):
         body["required"] = True
         body["content"] |= {"application/octet-stream": {"schema": NOT_EMPTY}, "multipart/form-data": form}
@@ -112,7 +113,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
     ):  # fmt: skip
         paths[path]["post"]["requestBody"] = body
     for path, text, types, facts in (
-        ("/v1/compress", "The .gnc file.", (GNC_TYPE,), FACTS | NOTICE),
+        ("/v1/compress", "The .gnc file.", (GNC_MEDIA_TYPE,), FACTS | NOTICE),
         ("/v1/decompress", "The picture.", tuple(TYPES), FACTS | WARNING),
         ("/v1/others/{name}", "The other codec's file.", tuple(MEDIA_TYPES.values()), OTHER_FACTS | NOTICE),
     ):

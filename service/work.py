@@ -13,6 +13,7 @@ from typing import Any, Final
 from PIL import Image
 
 from gancodec.container import ColourMode, Header, read_header
+from gancodec.defaults import GNC_MEDIA_TYPE
 from gancodec.description import describe
 from gancodec.errors import ConfigError, GancodecError, LimitError, PictureError
 from gancodec.evaluation.classical import classical
@@ -37,7 +38,6 @@ from service.others import MEDIA_TYPES, best_within
 from service.problems import BadParameter, NotAcceptable, OutOfReach, TooManyPixels, UnsupportedType
 from service.settings import Settings
 
-GNC_TYPE: Final = "application/vnd.gancodec"
 TYPES: Final[Mapping[str, OutputFormat]] = {
     "image/png": "png", "image/webp": "webp", "image/avif": "avif", "image/jpeg": "jpeg",
 }  # fmt: skip
@@ -89,7 +89,7 @@ class Work:
         header = read_header(made)
         self._measures.bpp.observe(_bpp(made, header))
         headers = _facts(made, header, codec.entry.name, ticket) | noticed(notices)
-        return Answer(body=made, media_type=GNC_TYPE, headers=headers)
+        return Answer(body=made, media_type=GNC_MEDIA_TYPE, headers=headers)
 
     def decompress(self, data: bytes, realism: float, accept: str | None, ticket: Ticket) -> Answer:
         """Raises Problem, or GancodecError for files that cannot be opened."""

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": {"errors"},
     "registry": {"errors"},
     "description": {"errors", "container", "registry"},
-    "client": {"errors"},
+    "client": {"errors", "defaults"},
     "features": {"errors", "networks"},
     "weights": {"errors", "writing", "networks", "entropy", "registry"},
     "pipeline": {"errors", "timing", "entropy", "picture", "networks", "weights"},

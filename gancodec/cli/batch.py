@@ -66,7 +66,6 @@ class _Item(Generic[OpenedT, StateT]):
     """A job on its way, and what became of it."""
 
     job: Job
-    number: int
     pixels: int = 0
     """Of the budget."""
     opened: OpenedT | None = None
@@ -151,7 +150,7 @@ class Batch(Generic[OpenedT, StateT]):
     def _read(self, numbered: tuple[int, Job]) -> _Item[OpenedT, StateT]:
         """The first steps, in any thread."""
         number, job = numbered
-        item: _Item[OpenedT, StateT] = _Item(job=job, number=number, warnings=[])
+        item: _Item[OpenedT, StateT] = _Item(job=job, warnings=[])
         with report.listening(item.warnings):
             try:
                 data = self._check(item)

@@ -11,8 +11,8 @@ from gancodec.cli.loading import load_codec
 from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import Rate
 from gancodec.cli.outputs import exists, is_current
-from gancodec.container import Header, read_container, read_header
-from gancodec.container.header import MAGIC, QUALITY_MAX, QUALITY_STEPS
+from gancodec.container import MAGIC, Header, read_container, read_header
+from gancodec.container.header import QUALITY_MAX, QUALITY_STEPS
 from gancodec.defaults import DEFAULT_QUALITY
 from gancodec.errors import FormatError, GancodecError, UnsupportedVersionError
 from gancodec.picture import Metadata, Picture, encode_alpha, read_picture, read_size, upright

@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
@@ -53,21 +53,10 @@ def warnings_about(label: str) -> Iterator[None]:
 
     UserWarnings are shown for every file anew; which others are shown is left to Python's own filters.
     """
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        warn(label, str(message))
-
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.simplefilter("always", DamagedMetadataWarning)
-        warnings.showwarning = show
+        warnings.showwarning = _shown_by(lambda text: warn(label, text))
         yield
 
 
@@ -78,6 +67,23 @@ _heard: ContextVar[list[str] | None] = ContextVar("_heard", default=None)
 def collected_warnings() -> Iterator[None]:
     """In this block Python's UserWarnings of any thread go to the list that it is `listening` with, once each."""
 
+    def hear(text: str) -> None:
+        heard = _heard.get()
+        if heard is None:
+            say(f"warning: {text}")
+        elif text not in heard:
+            heard.append(text)
+
+    # Filters are the whole process's: set once, not by each thread for itself.
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _shown_by(hear)
+        yield
+
+
+def _shown_by(tell: Callable[[str], None]) -> Callable[..., None]:
+    """What Python calls for a warning."""
+
     def show(
         message: Warning | str,
         category: type[Warning],
@@ -86,17 +92,9 @@ def collected_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        heard = _heard.get()
-        if heard is None:
-            say(f"warning: {message}")
-        elif str(message) not in heard:
-            heard.append(str(message))
+        tell(str(message))
 
-    # Filters are the whole process's: set once, not by each thread for itself.
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
+    return show
 
 
 @contextmanager

@@ -115,40 +115,24 @@ def test_a_full_device_behind_stdout_is_one_line(gnc: Save) -> None:
     ]
 
 
-def test_ctrl_c_is_one_line_and_130() -> None:
-    # The handler is set by hand: a shell in the background passes on an ignored SIGINT.
-    code = """
-import signal, sys
-from gancodec.cli.main import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-print("ready", flush=True)
-sys.exit(main(["info", "-"]))
-"""
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        assert process.stderr.read().splitlines() == ["gancodec: interrupted; no incomplete file is left"]
-    assert process.returncode == 130
-
-
-def test_ctrl_c_ends_a_run_that_waits_for_a_pipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["info", "-"], ["compress", "-", "-o", "-"], ["compress", "pipe.png"]])
+def test_ctrl_c_is_one_line_and_130_also_while_a_pipe_says_nothing(arguments: list[str], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    code = """
+    # The handler is set by hand: a shell in the background passes on an ignored SIGINT.
+    code = f"""
 import signal, sys
 from gancodec.cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 print("ready", flush=True)
-sys.exit(main(["compress", "pipe.png"]))
+sys.exit(main({arguments}))
 """
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.5)
+        time.sleep(0.4)
         process.send_signal(signal.SIGINT)
         assert process.stderr.read().splitlines() == ["gancodec: interrupted; no incomplete file is left"]
     assert process.returncode == 130
