@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-import gancodec.pillow_plugin
+import gancodec.pillow_plugin  # noqa: F401  Registers
 from gancodec.codec import Codec
 from gancodec.container import MAGIC
+from gancodec.defaults import GNC_MEDIA_TYPE
 from gancodec.errors import ConfigError
 from gancodec.picture import Metadata, Picture
 from gancodec.registry import CODECS_VARIABLE
@@ -183,7 +184,7 @@ def test_mime_type_suffix_and_first_bytes_are_ours() -> None:
     name = "{http://www.freedesktop.org/standards/shared-mime-info}"
     root = ElementTree.parse(EXTRAS / "gancodec.xml").getroot()
     (mime_type,) = root.findall(f"{name}mime-type")
-    assert mime_type.get("type") == gancodec.pillow_plugin.MEDIA_TYPE
+    assert mime_type.get("type") == GNC_MEDIA_TYPE
     (glob,) = mime_type.findall(f"{name}glob")
     assert glob.get("pattern") == "*.gnc"
     (match,) = mime_type.findall(f"{name}magic/{name}match")
@@ -196,7 +197,7 @@ def test_the_thumbnailer_entry_calls_a_command_that_we_install() -> None:
     parser.read(EXTRAS / "gancodec.thumbnailer", encoding="utf-8")
     entry = parser["Thumbnailer Entry"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert entry["MimeType"] == f"{gancodec.pillow_plugin.MEDIA_TYPE};"
+    assert entry["MimeType"] == f"{GNC_MEDIA_TYPE};"
     assert project["project"]["scripts"][entry["TryExec"]] == "gancodec.thumbnailer:run"
     assert entry["Exec"].split() == [entry["TryExec"], "--size", "%s", "%i", "%o"]
 
