@@ -10,6 +10,7 @@ the texts in place of writing them.
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +100,9 @@ def publish(result: SweepResult, texts: Mapping[str, str]) -> None:
     # Of SSIMULACRA2 there are no published curves, and a fourth panel would make the others small.
     drawn = tuple(metric for metric in result.metrics if metric.key != "ssimulacra2")
     draw(replace(result, metrics=drawn), IMAGES / "kodak.png")
-    strip(STRIP_PICTURES).save(IMAGES / "strip.webp", quality=92, method=6)
+    drawn_strip = io.BytesIO()
+    strip(STRIP_PICTURES).save(drawn_strip, "WEBP", quality=92, method=6)
+    write_file(IMAGES / "strip.webp", drawn_strip.getvalue())
     for page, text in after.items():
         write_file(page, text)
     changed = sum(before[page] != after[page] for page in before)

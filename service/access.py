@@ -35,7 +35,7 @@ SECURITY_HEADERS = {
 
 
 class AccessLog:
-    """Outermost of all.  Neither bodies nor keys are written, and of the query only its names."""
+    """Around all that answers.  Of a request its method and path are written: neither body, nor keys, nor query."""
 
     def __init__(self, app: ASGIApp, owner: FastAPI) -> None:
         self.app, self.owner = app, owner

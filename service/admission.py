@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from service.problems import QueueFull, Unauthorised
@@ -27,28 +27,48 @@ class Budget:
         return self._held
 
     @contextmanager
-    def hold(self, amount: int) -> Iterator[Callable[[int], None]]:
-        """Count so much for the time of the block, and what the function that it gives is called with.
+    def hold(self, amount: int) -> Iterator[Holding]:
+        """Count so much for the time of the block, and what is added to it.  Raises QueueFull if it does not fit."""
+        holding = Holding(self)
+        with holding.kept():
+            holding.add(amount)
+            yield holding
 
-        Both raise QueueFull if it does not fit.
-        """
-        held = 0
+    def _change(self, amount: int) -> None:
+        with self._lock:
+            if amount > 0 and self._held + amount > self.limit:
+                in_work = f"{self._held:,} of {self.limit:,} {self.unit} are in work"
+                raise full(f"{in_work}, and this request has {amount:,} more")
+            self._held += amount
 
-        def more(amount: int) -> None:
-            nonlocal held
-            with self._lock:
-                if self._held + amount > self.limit:
-                    in_work = f"{self._held:,} of {self.limit:,} {self.unit} are in work"
-                    raise full(f"{in_work}, and this request has {amount:,} more")
-                self._held += amount
-                held += amount
 
-        more(amount)
+class Holding:
+    """What one request has of a budget.  It is given back when the last one who keeps it lets go."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._amount = self._keepers = 0
+        self._lock = threading.Lock()
+
+    def add(self, amount: int) -> None:
+        """Raises QueueFull if it does not fit."""
+        with self._lock:
+            self._budget._change(amount)
+            self._amount += amount
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep it for the time of the block: a thread that cannot be stopped keeps it longer than its request."""
+        with self._lock:
+            self._keepers += 1
         try:
-            yield more
+            yield
         finally:
             with self._lock:
-                self._held -= held
+                self._keepers -= 1
+                if not self._keepers:
+                    self._budget._change(-self._amount)
+                    self._amount = 0
 
 
 def full(detail: str) -> QueueFull:

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse
 
 import gancodec
+from gancodec.errors import GancodecError
 from gancodec.picture import Converted16BitWarning
 from service import access, openapi, routes
 from service.admission import Budget, Doorkeeper
@@ -25,6 +26,7 @@ from service.connections import STATE, ConnectionLimits
 from service.engine import Engine
 from service.measures import Measures
 from service.settings import Settings
+from service.starting import settings_from_environment
 from service.threads import Threads
 from service.unread import DrainUnread
 from service.work import Work
@@ -122,6 +124,10 @@ def _gpu_bytes() -> int:
 def __getattr__(name: str) -> Any:
     """``app`` is made when it is asked for, so that tests may import this module without an environment."""
     if name == "app":
-        globals()["app"] = create_app()
+        try:
+            settings = settings_from_environment()
+        except GancodecError as exc:
+            raise SystemExit(f"{exc.message}; {exc.hint}" if exc.hint else exc.message) from exc
+        globals()["app"] = create_app(settings)
         return globals()["app"]
     raise AttributeError(name)

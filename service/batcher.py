@@ -5,16 +5,21 @@ Plain threads and queues; knows neither HTTP nor networks.  Every future is answ
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 Run = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
 """Key and items of a batch -> for each item a result, or an exception, in the same order."""
+MERCY_S: Final = 10.0
+"""For one piece of a job to come to its end."""
+log = logging.getLogger("gancodec.service")
 
 
 class DeadlineError(Exception):
@@ -22,7 +27,11 @@ class DeadlineError(Exception):
 
 
 class ClosedError(Exception):
-    """The batcher takes no more jobs."""
+    """The batcher takes no more jobs, or did not finish this one while it closed."""
+
+
+class GivenUpError(Exception):
+    """Nobody waits for the job any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +51,16 @@ class Job:
     """How many went through together with it, itself included; known once it is done."""
     waited_s: float = 0.0
     ran_s: float = 0.0
+    given_up: bool = False
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more: it shall not begin, and if it is under way, end as soon as may be."""
+        self.given_up = True
+        self.future.cancel()
+
+
+Observe = Callable[[Sequence[Job]], None]
+"""Told of each batch before its jobs are answered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +79,18 @@ class Limits:
 class Batcher:
     """One thread that runs batches, the oldest job's first.
 
-    ``run`` may call ``let_small_pass`` while it works on something large.
+    ``run`` calls ``between`` between the pieces of what it works on, and lets through what that raises.
     """
 
-    def __init__(self, run: Run, limits: Limits, *, observe: Callable[[Sequence[Job]], None] | None = None) -> None:
+    def __init__(self, run: Run, limits: Limits, *, observe: Observe = lambda jobs: None) -> None:
         self._run, self._limits, self._observe = run, limits, observe
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._begun: set[Job] = set()
+        """All that are in ``run``, the small ones that pass included."""
         self._passing = False
+        self._under_way: Sequence[Job] = ()
         self._resumed = 0.0
         """When the large job that is under way began, or went on."""
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
@@ -89,20 +111,46 @@ class Batcher:
             self._changed.notify()
         return job.future
 
-    def close(self) -> None:
-        """Take no more jobs, do those that are there, and end."""
+    def close(self, *, mercy_s: float = MERCY_S) -> None:
+        """Take no more jobs and end; every job that is not done fails with ClosedError.
+
+        What is under way ends as soon as ``run`` comes between two pieces, which is waited for up to ``mercy_s``.
+        """
         with self._changed:
             self._closing = True
+            left, self._jobs = self._jobs, deque()
             self._changed.notify()
-        self._thread.join()
+        for job in left:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(ClosedError())
+        self._thread.join(mercy_s)
+        for job in list(self._begun):
+            _answer(job, ClosedError())
 
-    def let_small_pass(self) -> None:
+    def between(self) -> None:
+        """End what nobody waits for, or whose time is over; else let small jobs pass.
+
+        Called by ``run``, from the batcher's own thread; does nothing elsewhere.  Raises GivenUpError, DeadlineError or
+        ClosedError if that is so for all jobs under way.
+        """
+        if threading.current_thread() is not self._thread:
+            return
+        if self._closing:
+            raise ClosedError
+        if self._passing:
+            return
+        now = time.monotonic()
+        if all(job.given_up for job in self._under_way):
+            raise GivenUpError
+        if all(job.given_up or now > job.deadline for job in self._under_way):
+            raise DeadlineError
+        self._let_small_pass()
+
+    def _let_small_pass(self) -> None:
         """Run small jobs, if there are any, for about as long as the large one has run since the last time.
 
-        Called by ``run``, from the batcher's own thread.  So either kind has half of the device where both wait.
+        So either kind has half of the device where both wait.
         """
-        if self._passing or threading.current_thread() is not self._thread:
-            return
         began = time.monotonic()
         until = began + (began - self._resumed)
         self._passing = True
@@ -135,8 +183,9 @@ class Batcher:
                 self._gather()
                 jobs = self._take(self._jobs[0]) if self._jobs else []
             if jobs:
-                self._resumed = time.monotonic()
+                self._resumed, self._under_way = time.monotonic(), jobs
                 self._do(jobs)
+                self._under_way = ()
 
     def _gather(self) -> None:
         """Wait until the oldest job's batch is full, or it has waited long enough."""
@@ -151,7 +200,7 @@ class Batcher:
         """The jobs that would go through with ``first``, in their order."""
         chosen, pixels = [first], first.pixels
         for job in self._jobs:
-            if job is first or job.key != first.key:
+            if job is first or job.key != first.key or job.given_up:
                 continue
             if len(chosen) >= self._limits.pictures or pixels + job.pixels > self._limits.pixels:
                 break
@@ -178,6 +227,7 @@ class Batcher:
 
     def _do(self, jobs: list[Job]) -> None:
         started = time.monotonic()
+        self._begun.update(jobs)
         results: Sequence[Any]
         try:
             results = self._run(jobs[0].key, [job.item for job in jobs])
@@ -187,10 +237,19 @@ class Batcher:
             results = [exc] * len(jobs)
         for job in jobs:
             job.batch, job.ran_s = len(jobs), time.monotonic() - started
-        if self._observe is not None:
+        try:
             self._observe(jobs)
+        except Exception:
+            log.exception("a batch could not be counted")
         for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, Exception):
-                job.future.set_exception(result)
-            else:
-                job.future.set_result(result)
+            _answer(job, result)
+        self._begun.difference_update(jobs)
+
+
+def _answer(job: Job, result: Any) -> None:
+    """Once: what comes after the job was answered is nobody's."""
+    with suppress(InvalidStateError):
+        if isinstance(result, Exception):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
 from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
+from service.admission import Holding
 from service.problems import BadParameter, BodyTooLarge, BodyTooSlow, ClientGone
 
 
-async def read_body(request: Request, *, limit: int, timeout_s: float, count: Callable[[int], None]) -> bytes:
+async def read_body(request: Request, *, limit: int, timeout_s: float, holding: Holding) -> bytes:
     """The bytes of the picture or file.  Nothing is spooled to disk.
 
-    count is told of bytes before they are kept, and may raise.  Raises BodyTooLarge as soon as there is more than
-    ``limit``, BodyTooSlow, ClientGone, BadParameter for an empty body or a form without a file.
+    Bytes are added to the holding before they are kept.  Raises QueueFull if they do not fit, BodyTooLarge as soon as
+    there is more than ``limit``, BodyTooSlow, ClientGone, BadParameter for an empty body or a form without a file.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(f"{int(declared):,} bytes are announced, {limit:,} are the most")
     try:
         async with asyncio.timeout(timeout_s):
-            data = await _collect(request.stream(), limit, count)
+            data = await _collect(request.stream(), limit, holding)
     except TimeoutError as exc:
         raise BodyTooSlow(f"the body did not come in within {timeout_s:g} seconds") from exc
     except ClientDisconnect as exc:
@@ -38,12 +39,12 @@ async def read_body(request: Request, *, limit: int, timeout_s: float, count: Ca
     return data
 
 
-async def _collect(stream: AsyncIterator[bytes], limit: int, count: Callable[[int], None]) -> bytes:
+async def _collect(stream: AsyncIterator[bytes], limit: int, holding: Holding) -> bytes:
     body = bytearray()
     async for chunk in stream:
         if len(body) + len(chunk) > limit:
             raise BodyTooLarge(f"the body has more than {limit:,} bytes")
-        count(len(chunk))
+        holding.add(len(chunk))
         body += chunk
     return bytes(body)
 

@@ -7,16 +7,23 @@ client that does not read its answer.  Bodies have their own limits: see bodies.
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, cast
 
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.admission import full
-from service.problems import response
+from service.problems import Malformed, Problem, response
 
 STATE: Final = "connection_limits"
 """Where the application's lifespan puts them."""
+SEND_BUFFER_BYTES: Final = 1 << 18
+"""Of the operating system, for one connection.  It asks for more only when a good part of them has been taken, so with
+the megabytes that it would have on its own a slow reader looks like one who has stopped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +35,7 @@ class ConnectionLimits:
     head_timeout_s: float
     """For a request's line and headers to come in, from the beginning or the end of the answer before."""
     write_timeout_s: float
-    """For a client to take what was written."""
+    """For a client to take anything at all of what was written."""
 
 
 class Connection(H11Protocol):
@@ -38,7 +45,7 @@ class Connection(H11Protocol):
         super().__init__(*given, **named)
         self.ws_protocol_class = None  # the service has no websockets, and these limits would not hold for them
         self.idle_since: float | None = None
-        """By the loop's clock; None while a request is in work."""
+        """By the loop's clock; None while a request is in work, or its answer is being taken."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -50,15 +57,18 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, or tell it that there is no room."""
         super().connection_made(transport)
+        # Writing counts as paused as long as anything waits to be sent: so its end is told of, too.
+        transport.set_write_buffer_limits(high=0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if len(self.connections) > self.limits.most and not self._make_room():
-            self._refuse()
+            self._refuse(full(f"{self.limits.most} connections are open, and all of them are at work"))
             return
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._head_came()
-        self.resume_writing()
+        self._written()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -68,31 +78,50 @@ class Connection(H11Protocol):
             self._head_came()
 
     def on_response_complete(self) -> None:
-        """Wait for the next head, or for the client to take the rest."""
+        """Wait for the next head, once the client has taken the answer."""
         super().on_response_complete()
-        if self.transport.is_closing():
-            self.pause_writing()
-        elif not self._in_request:  # else the next request was there already
-            self._await_head()
+        self._unset_keepalive_if_required()  # the server's own: it starts to run before the answer is taken
+        self._await_head()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write."""
+        """What was written waits for the client to take it."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.limits.write_timeout_s, self.transport.abort)
+            self._await_taking()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        """Nothing waits any more."""
+        self._written()
         super().resume_writing()
+        self._await_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP: say so, unless an answer is on its way already; then close."""
+        if not self._in_request:
+            self._refuse(Malformed(msg))
+            return
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        if self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(Malformed(msg))
+
+    def shutdown(self) -> None:
+        """The server ends."""
+        with suppress(LocalProtocolError):  # it may have been told of an end already
+            super().shutdown()
+            return
+        self.transport.close()
 
     @property
     def _in_request(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _await_head(self) -> None:
+        """Unless there is one already, or the client still has to take the last answer."""
+        if self._in_request or self.flow.write_paused or self.transport.is_closing():
+            return
         self._head_came()
         self.idle_since = self.loop.time()
         self._head_timer = self.loop.call_later(self.limits.head_timeout_s, self.transport.abort)
@@ -102,6 +131,21 @@ class Connection(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _await_taking(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.limits.write_timeout_s, self._check_taking, waiting)
+
+    def _check_taking(self, waited: int) -> None:
+        if self.transport.get_write_buffer_size() == waited:
+            self.transport.abort()
+        else:
+            self._await_taking()
+
+    def _written(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _make_room(self) -> bool:
         """Whether an idle connection could be closed for this one."""
@@ -114,10 +158,12 @@ class Connection(H11Protocol):
         oldest.transport.abort()
         return True
 
-    def _refuse(self) -> None:
-        answer = response(full(f"{self.limits.most} connections are open, and all of them are at work"), "")
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without asking the application, and close."""
+        self._head_came()
+        answer = response(problem, "")
         headers = [*answer.raw_headers, (b"connection", b"close")]
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.transport.write(b"HTTP/1.1 429 Too Many Requests\r\n" + head + b"\r\n" + bytes(answer.body))
+        phrase = HTTPStatus(problem.status).phrase.encode()
+        self.transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (problem.status, phrase, head, bytes(answer.body)))
         self.transport.close()
-        self.pause_writing()

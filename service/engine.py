@@ -37,7 +37,7 @@ class Ticket:
         """Nobody waits for the answer any more: nothing of it shall cost the device time."""
         self.gone = True
         for job in list(self.jobs):
-            job.future.cancel()
+            job.give_up()
 
     def go_on(self) -> None:
         """Raise NotReady if nobody waits any more."""
@@ -82,12 +82,12 @@ class Engine:
         )
         self._batcher = Batcher(self._run, limits, observe=self._measures.batch)
         for codec in self.codecs.values():
-            codec.pipeline.between = self._batcher.let_small_pass
+            codec.pipeline.between = self._batcher.between
         self._canary()
         self.ready = True
 
     def stop(self) -> None:
-        """Not ready from now on; what is in work is finished."""
+        """Not ready from now on; what is in work still, fails."""
         self.ready = False
         if self._batcher is not None:
             self._batcher.close()
@@ -126,7 +126,7 @@ class Engine:
         ticket.jobs.append(job)
         self._batcher.submit(job)
         if ticket.gone:  # meanwhile
-            job.future.cancel()
+            job.give_up()
         return job.future.result()
 
     def _run(self, key: Hashable, items: Sequence[Any]) -> Sequence[Any]:

@@ -19,6 +19,7 @@ from service.problems import (
     BodyTooLarge,
     BodyTooSlow,
     DeadlinePassed,
+    Malformed,
     NotAcceptable,
     NotReady,
     OutOfMemory,
@@ -52,11 +53,12 @@ REQUEST_ID: Final = {"X-Request-Id": ("string", "That of the request if it had o
 PROBLEM_HEADERS: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
     401: {"WWW-Authenticate": ("string", "Bearer.")},
     429: {"Retry-After": ("integer", "Seconds.")},
+    503: {"Retry-After": ("integer", "Seconds; missing where waiting may not help.")},
 }
 BINARY: Final = {"type": "string", "format": "binary"}
 NOT_EMPTY: Final = BINARY | {"minLength": 1}
-OTHERWISE: Final = ("http", Problem.code)
-"""Codes of what may be met anywhere: an unknown path or method, and our own mistakes."""
+OTHERWISE: Final = ("http", Malformed.code, Problem.code)
+"""Codes of what may be met anywhere: an unknown path or method, what is no HTTP, and our own mistakes."""
 
 BODY: Final = (BadParameter, Unauthorised, BodyTooSlow, BodyTooLarge)
 PICTURE: Final = (*BODY, UnsupportedType, BadPicture, TooManyPixels, QueueFull, NotReady, DeadlinePassed)
@@ -68,7 +70,7 @@ MAY_MEET: Final[Mapping[str, tuple[type[Problem], ...]]] = {
     ),
     "/v1/others/{name}": PICTURE,
     "/v1/info": (*BODY, UnsupportedType, BadStream, TooManyPixels, QueueFull, NotReady, DeadlinePassed),
-    "/v1/codecs": (Unauthorised,),
+    "/v1/codecs": (BadParameter, Unauthorised, NotReady),
 }  # fmt: skip
 
 EXAMPLES: Final[Mapping[str, Any]] = {

@@ -11,9 +11,11 @@ from gancodec.errors import (
     FormatError,
     GancodecError,
     LimitError,
+    MissingModelError,
     ModelError,
     NotGncError,
     PictureError,
+    WrongModelError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,6 +35,10 @@ class Problem(Exception):
 
 class BadParameter(Problem):
     status, code, title = 400, "parameter", "A parameter does not fit"
+
+
+class Malformed(Problem):
+    status, code, title = 400, "malformed", "The request is no HTTP"
 
 
 class Unauthorised(Problem):
@@ -102,6 +108,19 @@ PROBLEMS: tuple[type[Problem], ...] = (
     UnknownModel, TooManyPixels, OutOfReach, QueueFull, NotReady, OutOfMemory, DeadlinePassed,
 )  # fmt: skip
 """All that a client may meet."""
+
+
+def not_started(failure: str) -> str:
+    """Why there are no codecs, for everybody to read.  failure: "Kind: text", whose text names files of ours."""
+    kind = failure.partition(":")[0]
+    why = {
+        MissingModelError.__name__: "the weights are not there",
+        WrongModelError.__name__: "the weights are damaged, or none of gancodec",
+        ConfigError.__name__: "the settings do not fit",
+        "OutOfMemoryError": "there is not enough memory for the weights",
+        MemoryError.__name__: "there is not enough memory for the weights",
+    }.get(kind, "something unexpected happened")
+    return f"the codecs could not be started: {why}"
 
 
 def from_gancodec(error: GancodecError) -> Problem:

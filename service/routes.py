@@ -8,22 +8,25 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.batcher import ClosedError, DeadlineError
+from service.admission import Holding
+from service.batcher import ClosedError, DeadlineError, GivenUpError
 from service.bodies import read_body
 from service.closing import Closing
 from service.engine import Engine, Ticket
-from service.problems import BadParameter, ClientGone, DeadlinePassed, NotReady
+from service.problems import BadParameter, ClientGone, DeadlinePassed, NotReady, not_started
 from service.threads import Threads
 from service.work import Answer, Work, check_rate
 
 router = APIRouter()
 T = TypeVar("T")
 GONE_POLL_S = 0.2
+LOADING_RETRY_AFTER_S = 2
 
 
 class Other(enum.StrEnum):
@@ -53,8 +56,20 @@ def taking(request: Request) -> None:
         raise NotReady("the service is closing", hint="try again")
 
 
+def standing(request: Request) -> None:
+    """Raise NotReady where there are no codecs, with what is known of why."""
+    taking(request)
+    engine: Engine = request.app.state.engine
+    if engine.failure:
+        raise NotReady(not_started(engine.failure), hint="the service's log says more")
+    if not engine.ready:
+        headers = {"Retry-After": str(LOADING_RETRY_AFTER_S)}  # it passes by itself; a failure does not
+        raise NotReady("weights are being loaded", hint="try again a little later", headers=headers)
+
+
 Guarded = [Depends(guarded)]
 Working = [*Guarded, Depends(taking)]
+Coding = [*Guarded, Depends(standing)]
 Quality = Annotated[float | None, Query(ge=0, le=100, description="0 to 100; 60 if nothing is asked for.")]
 TargetBpp = Annotated[float | None, Query(gt=0, le=128, description="Bits per pixel of the whole file, at most.")]
 TargetSize = Annotated[int | None, Query(gt=0, le=1 << 31, description="Bytes of the whole file, at most.")]
@@ -63,7 +78,7 @@ Realism = Annotated[float, Query(ge=0, le=1, description="0 (faithful) to 1 (gen
 Accept = Annotated[str | None, Header(description="image/png, image/webp, image/avif or image/jpeg.")]
 
 
-@router.post("/v1/compress", dependencies=Working)
+@router.post("/v1/compress", dependencies=Coding)
 async def compress(
     request: Request,
     quality: Quality = None,
@@ -76,18 +91,19 @@ async def compress(
     rate = check_rate(quality, target_bpp, target_size)
     work: Work = request.app.state.work
     request.app.state.engine.codec(codec)  # before the body is taken
-    async with body_of(request) as data:
-        return answer(request, await in_thread(request, lambda ticket: work.compress(data, rate, codec, ticket)))
+    async with body_of(request) as body:
+        made = await in_thread(request, body, lambda ticket: work.compress(body.data, rate, codec, ticket))
+        return answer(request, made)
 
 
-@router.post("/v1/decompress", dependencies=Working)
+@router.post("/v1/decompress", dependencies=Coding)
 async def decompress(request: Request, realism: Realism = 0.0, accept: Accept = None) -> Response:
     """A .gnc file to a picture of the format that is accepted; PNG where all are."""
     only_known(request, "realism")
     work: Work = request.app.state.work
-    request.app.state.engine.codec(None)
-    async with body_of(request) as data:
-        return answer(request, await in_thread(request, lambda ticket: work.decompress(data, realism, accept, ticket)))
+    async with body_of(request) as body:
+        made = await in_thread(request, body, lambda ticket: work.decompress(body.data, realism, accept, ticket))
+        return answer(request, made)
 
 
 @router.post("/v1/others/{name}", dependencies=Working)
@@ -99,10 +115,9 @@ async def others(
     """A picture as another codec's file of at most so many bytes, to compare with; else its smallest file."""
     only_known(request, "target_size")
     work: Work = request.app.state.work
-    async with body_of(request) as data:
-        return answer(
-            request, await in_thread(request, lambda ticket: work.other(data, name.value, target_size, ticket))
-        )
+    async with body_of(request) as body:
+        made = await in_thread(request, body, lambda ticket: work.other(body.data, name.value, target_size, ticket))
+        return answer(request, made)
 
 
 @router.post("/v1/info", dependencies=Working)
@@ -110,14 +125,15 @@ async def info(request: Request) -> dict[str, Any]:
     """What is in a .gnc file; no network is asked."""
     only_known(request)
     work: Work = request.app.state.work
-    async with body_of(request) as data:
-        facts: dict[str, Any] = await in_thread(request, lambda _: work.info(data))
+    async with body_of(request) as body:
+        facts: dict[str, Any] = await in_thread(request, body, lambda _: work.info(body.data))
     return facts
 
 
-@router.get("/v1/codecs", dependencies=Guarded)
+@router.get("/v1/codecs", dependencies=Coding)
 async def codecs(request: Request) -> dict[str, Any]:
     """The codecs that are served; the first one is used where none is named."""
+    only_known(request)
     engine: Engine = request.app.state.engine
     return {
         "codecs": [
@@ -144,13 +160,8 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", include_in_schema=False)
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: weights are loaded, and one has been there and back."""
-    engine: Engine = request.app.state.engine
-    taking(request)
-    if engine.ready:
-        return JSONResponse({"status": "ready"})
-    if engine.failure:
-        raise NotReady("the codecs could not be started", hint="the service's log says why")
-    raise NotReady("weights are being loaded")
+    standing(request)
+    return JSONResponse({"status": "ready"})
 
 
 @router.get("/metrics", include_in_schema=False, dependencies=Guarded)
@@ -168,24 +179,32 @@ def only_known(request: Request, *names: str) -> None:
             raise BadParameter(f"{name!r} is given twice")
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body, and what it has of QUEUE_BYTES."""
+
+    data: bytes
+    holding: Holding
+
+
 @asynccontextmanager
-async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body, which counts as held until the block ends.  Raises Problem."""
+async def body_of(request: Request) -> AsyncIterator[Body]:
+    """The body, which counts as held until the block and the thread that works on it end.  Raises Problem."""
     settings = request.app.state.settings
     limit: int = settings.max_body_bytes
     # As bytes come in: what is only announced, by many who never send it, would keep everybody else away.
-    with request.app.state.bodies.hold(0) as count:
-        data = await read_body(request, limit=limit, timeout_s=settings.body_timeout_s, count=count)
+    with request.app.state.bodies.hold(0) as holding:
+        data = await read_body(request, limit=limit, timeout_s=settings.body_timeout_s, holding=holding)
         request.app.state.measures.bytes.labels("in").inc(len(data))
-        yield data
+        yield Body(data, holding)
 
 
-async def in_thread(request: Request, do: Callable[[Ticket], T]) -> T:
+async def in_thread(request: Request, body: Body, do: Callable[[Ticket], T]) -> T:
     """Run in a thread until it is done, the deadline has passed or the client has gone."""
     deadline_s: float = request.app.state.settings.deadline_s
     threads: Threads = request.app.state.threads
     ticket = Ticket(time.monotonic() + deadline_s)
-    task = asyncio.ensure_future(threads.run(lambda: _unpacked(do, ticket)))
+    task = asyncio.ensure_future(threads.run(lambda: _unpacked(do, body, ticket)))
     try:
         while not task.done():
             left = ticket.deadline - time.monotonic()
@@ -207,12 +226,13 @@ def answer(request: Request, made: Answer) -> Response:
     return Response(made.body, media_type=made.media_type, headers=dict(made.headers))
 
 
-def _unpacked(do: Callable[[Ticket], T], ticket: Ticket) -> T:
+def _unpacked(do: Callable[[Ticket], T], body: Body, ticket: Ticket) -> T:
     """What the batcher says, in the service's own words."""
-    ticket.go_on()
     try:
-        return do(ticket)
+        with body.holding.kept():
+            ticket.go_on()
+            return do(ticket)
     except DeadlineError as exc:
         raise DeadlinePassed("its turn did not come in time", hint="try again later") from exc
-    except (ClosedError, CancelledError) as exc:
+    except (ClosedError, CancelledError, GivenUpError) as exc:
         raise NotReady("the service is closing", hint="try again") from exc

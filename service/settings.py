@@ -1,7 +1,8 @@
-"""Every setting of the service, from the environment: ``GANCODEC_SERVICE_…``, lists as JSON or with commas."""
+"""Every setting of the service, from the environment: ``GANCODEC_SERVICE_…``, lists with commas."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final
 
 from PIL import Image
@@ -10,13 +11,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX: Final = "GANCODEC_SERVICE_"
 MIB: Final = 1 << 20
+DAY_S: Final = 86_400
 Listed = Annotated[list[str], NoDecode]
+Seconds = Annotated[float, Field(gt=0, le=DAY_S, allow_inf_nan=False)]
+"""Timers of the operating system and of Python know no infinity, and nobody waits for a day."""
 
 
 class Settings(BaseSettings):
     """What the service is run with; what is wrong is said before it starts."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    # Inputs are hidden because a key may be among them.
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -32,26 +37,26 @@ class Settings(BaseSettings):
     """Most pictures that go through the networks together."""
     batch_pixels: int | None = Field(default=None, ge=1)
     """Most pixels of them, padding included; a single picture may have more.  None: what the device gains by."""
-    batch_delay_ms: float = Field(default=3.0, ge=0)
+    batch_delay_ms: float = Field(default=3.0, ge=0, le=60_000, allow_inf_nan=False)
     """How long a picture waits for others of its size."""
     small_pixels: int = Field(default=1_500_000, ge=0)
     """Pictures up to this size pass between the tiles of larger ones."""
-    deadline_s: float = Field(default=60.0, gt=0)
+    deadline_s: Seconds = 60.0
     """From the end of a request's body to its answer."""
-    body_timeout_s: float = Field(default=30.0, gt=0)
+    body_timeout_s: Seconds = 30.0
     """For a request's body to come in."""
     queue_bytes: int = Field(default=512 * MIB, ge=1)
-    """Of the bodies of all requests together, as they come in and until the answer."""
+    """Of the bodies of all requests together, as they come in and until nobody works on them any more."""
     threads: int = Field(default=16, ge=1)
     """Requests that are in work at once: reading and writing pictures, entropy coding."""
     queue_requests: int = Field(default=64, ge=0)
     """Requests that may wait for one of these threads."""
     max_connections: int = Field(default=512, ge=1)
     """Open at once; for one more, the one that has been idle for longest is closed."""
-    head_timeout_s: float = Field(default=10.0, gt=0)
+    head_timeout_s: Seconds = 10.0
     """For a request's line and headers, from the beginning of a connection or the end of the answer before."""
-    write_timeout_s: float = Field(default=30.0, gt=0)
-    """For a client to take the next piece of its answer."""
+    write_timeout_s: Seconds = 60.0
+    """For a client to take the next piece of its answer, some 170 kB."""
     api_keys: Annotated[list[SecretStr], NoDecode] = []
     """Any of them opens the service: ``Authorization: Bearer KEY``."""
     open_access: bool = False
@@ -77,8 +82,25 @@ class Settings(BaseSettings):
             raise ValueError(f"Pillow reads no {', '.join(unknown)}")
         return names
 
+    @field_validator("api_keys")
+    @classmethod
+    def _sendable(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(re.fullmatch(r"[!-~]+", key.get_secret_value()) is None for key in value):
+            raise ValueError("a key has characters that not every client can send: use ASCII letters, digits and signs")
+        return value
+
     @model_validator(mode="after")
     def _hold_one(self) -> Settings:
-        if self.queue_pixels < self.max_pixels or self.queue_bytes < self.max_body_bytes:
-            raise ValueError("the queue is smaller than what a single request may have: it would never be taken")
+        for queue, single in (("queue_pixels", "max_pixels"), ("queue_bytes", "max_body_bytes")):
+            room, most = getattr(self, queue), getattr(self, single)
+            if room < most:
+                raise ValueError(
+                    f"{variable(queue)} is {room}, less than {variable(single)}, {most}: "
+                    "the queue would never take what a single request may have"
+                )
         return self
+
+
+def variable(setting: str) -> str:
+    """The environment's name of a setting."""
+    return PREFIX + setting.upper()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from importlib.util import find_spec
 from typing import Final
 
 from gancodec.cli import report
 from gancodec.errors import ConfigError
-from gancodec.registry import resolve
 
 VARIABLE = "GANCODEC_SERVICE_"
 
@@ -22,31 +22,33 @@ def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_
         if find_spec(package) is None:
             raise ConfigError(f"the service needs {package}", hint="pip install 'gancodec[service]'")
     import uvicorn
-    from pydantic import ValidationError
+    from uvicorn.importer import import_from_string
 
     if device is not None:
         os.environ[f"{VARIABLE}DEVICE"] = device
     if codecs is not None:
         os.environ[f"{VARIABLE}CODECS"] = codecs
-    for name in filter(None, map(str.strip, os.environ.get(f"{VARIABLE}CODECS", "").split(","))):
-        resolve(name)  # now, not when the server is up and waits for its weights
     if open_access:
         os.environ[f"{VARIABLE}OPEN_ACCESS"] = "true"
-    report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
+    settings = import_from_string(CHECKED)()  # now, not when the server is up and waits for its weights
     config = uvicorn.Config(
-        "service.app:app", host=host, port=port, log_config=LOGGING, access_log=False, http=CONNECTIONS
+        "service.app:app",
+        host=host,
+        port=port,
+        log_config=LOGGING,
+        access_log=False,
+        http=CONNECTIONS,
+        timeout_graceful_shutdown=math.ceil(settings.write_timeout_s),  # else a slow reader keeps it for ever
     )
-    try:
-        config.load()
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        name = VARIABLE + "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigError(f"{name}: {first['msg']}", hint="see docs/service.md") from exc
+    config.load()
+    report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
     server = uvicorn.Server(config)
     server.run()
     return 0 if server.started else 1
 
 
+CHECKED: Final = "service.starting:settings_from_environment"
+"""What refuses settings that do not fit."""
 CONNECTIONS: Final = "service.connections:Connection"
 """What limits connections; see docs/service.md."""
 LOGGING = {

@@ -138,7 +138,8 @@ def _measure_all(
             found.skipped.append(Skipped(picture=name, reason=reason))
             outcome = f"skipped: {reason}"
         elapsed_s = time.monotonic() - started
-        left_s = elapsed_s / index * (len(named) - index)
+        # Those that were skipped took hardly any time.
+        left_s = elapsed_s / max(1, len(found.pictures)) * (len(named) - index)
         progress(f"[{index}/{len(named)}] {name} {outcome}; {elapsed_s:.0f} s gone, about {left_s:.0f} s to go")
     if not found.pictures:
         last = found.skipped[-1].reason

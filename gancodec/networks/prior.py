@@ -68,6 +68,8 @@ class PriorState:
     latent_table_BMN: Tensor
     features: dict[str, Tensor] = field(default_factory=dict)
     """Hyper features by network, kept where one band holds all rows."""
+    between: Callable[[], None] = lambda: None
+    """Called between bands: what a large picture lets pass."""
 
 
 class Prior(nn.Module):
@@ -91,8 +93,13 @@ class Prior(nn.Module):
         return (weights @ self.log_gain).exp()[:, :, None, None]
 
     @torch.no_grad()
-    def begin(self, symbols_z_BCuv: Tensor, quality_256_B: Tensor) -> PriorState:
-        """Start with the hyper-latent's symbols (int16) and the stored qualities (int64 [B])."""
+    def begin(
+        self, symbols_z_BCuv: Tensor, quality_256_B: Tensor, *, between: Callable[[], None] = lambda: None
+    ) -> PriorState:
+        """Start with the hyper-latent's symbols (int16) and the stored qualities (int64 [B]).
+
+        between: called between the bands of every step.
+        """
         batch, _, rows, columns = symbols_z_BCuv.shape
         shape = (batch, self.config.latent_channels, rows * HYPER_STRIDE, columns * HYPER_STRIDE)
         device = symbols_z_BCuv.device
@@ -106,6 +113,7 @@ class Prior(nn.Module):
                 anchor_weights_BA=anchor_weights(quality_256_B.float() / FRACTION, self.config.anchors),
                 gain_BM11=self.gain(quality_256_B),
                 latent_table_BMN=self.index.latent_table(quality_256_B),
+                between=between,
             )
 
     @torch.no_grad()
@@ -163,6 +171,8 @@ class Prior(nn.Module):
         parts = []
         with exact_arithmetic():
             for core in self._bands(state):
+                if core.start:
+                    state.between()
                 outer = slice(max(0, core.start - HYPER_STRIDE), min(rows, core.stop + HYPER_STRIDE))
                 above = max(0, outer.start // HYPER_STRIDE - 1)
                 symbols_z = state.symbols_z_BCuv[:, :, above : outer.stop // HYPER_STRIDE + 1]

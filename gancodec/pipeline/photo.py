@@ -95,6 +95,7 @@ class PhotoPipeline:
     def _hyper(self, y0_BMhw: Tensor, anchors: Tensor) -> Tensor:
         parts = []
         for band in bands(y0_BMhw.shape[2] // HYPER_STRIDE, band=HYPER_BAND_ROWS, halo=1):
+            self.between()
             rows = slice(band.outer_top * HYPER_STRIDE, band.outer_bottom * HYPER_STRIDE)
             z = self.weights.analysis.hyper_encoder(y0_BMhw[:, :, rows], anchors)
             parts.append(z[:, :, band.top - band.outer_top : band.bottom - band.outer_top])
@@ -106,7 +107,8 @@ class PhotoPipeline:
         prior = self.weights.prior
         hyper_tables = self._hyper_tables(symbols_z.shape)
         groups = [[Group(self.hyper_coding, hyper_tables, z)] for z in symbols_z.flatten(1).cpu().numpy()]
-        state = prior.begin(symbols_z, torch.tensor(list(qualities_256), device=self.device))
+        quality_256_B = torch.tensor(list(qualities_256), device=self.device)
+        state = prior.begin(symbols_z, quality_256_B, between=self.between)
         for step in range(CONTEXT_STEPS):
             self.between()
             tables = prior.tables(state, step)
@@ -151,7 +153,7 @@ class PhotoPipeline:
         symbols_z = self._take(taking, self.hyper_coding, hyper_tables)
         with self.clock.part(NETWORK):
             quality_256_B = torch.tensor([stream.quality_256 for stream in streams], device=self.device)
-            state = prior.begin(symbols_z.view(-1, *shape[1:]), quality_256_B)
+            state = prior.begin(symbols_z.view(-1, *shape[1:]), quality_256_B, between=self.between)
         for step in range(CONTEXT_STEPS):
             self.between()
             with self.clock.part(NETWORK):

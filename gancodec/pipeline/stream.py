@@ -90,7 +90,7 @@ class Pipeline(Protocol):
     clock: Stopwatch
     """Seconds of network and entropy coding."""
     between: Callable[[], None]
-    """Called between tiles, and between steps of the prior: what a large picture lets pass."""
+    """Called between tiles, and between bands and steps of the prior: what a large picture lets pass.  May raise."""
 
     @property
     def weights(self) -> Weights:

@@ -22,11 +22,15 @@ export class Bench {
   settings = { codec: "", rate: { quality: 60 }, realism: 0 };
   sides = { left: "original", right: "gnc" };
   versions = {};
+  /** {name, phase} of a file that is asked about while the one before is still there. */
+  coming = null;
   #coding = new Latest();
+  #opening = new Latest();
   #compressing = false;
   #asked = {};
   #measurer = new Measurer();
-  #opened = 0;
+  #count = 0;
+  #newest = 0;
 
   /** changed(): something is to be drawn again.  failed(problem, again).  began(size): null for an empty bench. */
   constructor({ changed, failed, began }) {
@@ -34,9 +38,9 @@ export class Bench {
     this.#clear();
   }
 
-  /** Take a photo or a .gnc file. */
+  /** Take a photo or a .gnc file.  What is there stays until the service has taken the new one. */
   async open(file, name) {
-    const opened = ++this.#opened;
+    const id = ++this.#count;
     let head;
     try {
       head = new Uint8Array(await file.slice(0, MAGIC.length).arrayBuffer());
@@ -45,36 +49,80 @@ export class Bench {
       this.failed(new ServiceProblem({ title: `${name} cannot be read`, detail, status: -1 }));
       return;
     }
-    const isGnc = MAGIC.every((byte, place) => head[place] === byte) || /\.gnc$/i.test(name);
-    const url = URL.createObjectURL(file);
-    const seen = isGnc ? null : await sizeOf(url);
-    if (opened !== this.#opened) return;
-    this.#clear();
-    this.source = { kind: isGnc ? "gnc" : "photo", file, name, seen: seen !== null, id: opened };
-    this.sides = { left: seen ? "original" : "faithful", right: "gnc" };
-    if (isGnc) URL.revokeObjectURL(url);
-    else Object.assign(this.versions.original, { blob: seen ? file : null, url: seen ? url : null, bytes: file.size });
-    if (seen) this.#begin(seen);
-    await (isGnc ? this.#openGnc() : this.encode());
+    const kind = MAGIC.every((byte, place) => head[place] === byte) || /\.gnc$/i.test(name) ? "gnc" : "photo";
+    let url = kind === "gnc" ? null : URL.createObjectURL(file);
+    const seen = url && (await sizeOf(url));
+    if (url && (!seen || id < this.#newest)) {
+      URL.revokeObjectURL(url);
+      url = null;
+    }
+    if (id < this.#newest) return; // a later one was quicker
+    this.#newest = id;
+    const source = { kind, file, name, seen: Boolean(seen), id };
+    if (this.source) await this.#admit(source, seen, url);
+    else {
+      this.#place(source, seen, url);
+      await (kind === "gnc" ? this.#openGnc() : this.encode());
+    }
   }
 
-  /** Compress with the present settings, then decode. */
-  encode = async () => {
+  /* Ask for the new file first: with a good answer it takes the place of the one before. */
+  async #admit(source, seen, url) {
+    const before = this.#rate();
+    let answer;
+    try {
+      answer = await this.#opening.run((signal) => {
+        this.#comes({ name: source.name, phase: source.kind === "gnc" ? "Opening" : "Compressing" });
+        return source.kind === "gnc" ? infoOf(source.file, signal) : this.#compressed(source.file, signal);
+      });
+    } catch (problem) {
+      this.#comes(null);
+      problem.title = `${source.name}: ${problem.title}`; // not of what is seen
+      this.#tell(problem, () => this.open(source.file, source.name));
+    }
+    if (!answer) {
+      if (url) URL.revokeObjectURL(url);
+      return;
+    }
+    this.#place(source, seen, url);
+    if (source.kind === "gnc") await this.#openGnc(answer);
+    else await this.encode(this.#rate() === before ? answer : null); // else the controls were moved meanwhile
+  }
+
+  #place(source, seen, url) {
+    this.#clear();
+    this.source = source;
+    this.sides = { left: seen ? "original" : "faithful", right: "gnc" };
+    if (source.kind === "photo") Object.assign(this.versions.original, { blob: seen ? source.file : null, url, bytes: source.file.size });
+    if (seen) this.#begin(seen);
+  }
+
+  #rate = () => JSON.stringify([this.settings.codec, this.settings.rate]);
+
+  #comes(coming) {
+    this.coming = coming;
+    this.changed();
+  }
+
+  /** Compress with the present settings, then decode.  made: what came of these settings already. */
+  encode = async (made = null) => {
     if (this.source?.kind !== "photo") return;
-    await this.#try(this.encode, async (signal) => {
+    await this.#try(() => this.encode(), async (signal) => {
       this.#compressing = true;
       this.#say("Compressing");
-      const { rate, codec } = this.settings;
-      const query = codec ? { ...rate, codec } : rate;
-      const response = await call("v1/compress", { query, body: this.source.file, signal });
-      const blob = await bodyOf(response);
-      this.encoded = { blob, ...factsOf(response) };
+      this.encoded = made ?? (await this.#compressed(this.source.file, signal));
       this.#compressing = false;
       this.versions.gnc.outdated = Boolean(this.versions.gnc.url); // until it is decoded
       for (const key of ["faithful", ...Object.keys(OTHERS)]) this.#outdate(key);
       await this.#decode(signal);
     });
   };
+
+  async #compressed(file, signal) {
+    const { rate, codec } = this.settings;
+    const response = await call("v1/compress", { query: codec ? { ...rate, codec } : rate, body: file, signal });
+    return { blob: await bodyOf(response), ...factsOf(response) };
+  }
 
   /** Decode the same file again; one that is on its way takes the new realism anyhow. */
   decode = async () => {
@@ -92,17 +140,17 @@ export class Bench {
   hasQuality = true;
   hasRealism = true;
 
-  #openGnc = async () => {
-    await this.#try(this.#openGnc, async (signal) => {
+  async #openGnc(info = null) {
+    await this.#try(() => this.#openGnc(), async (signal) => {
       this.#say("Opening");
       const { file } = this.source;
-      this.info = await bodyOf(await call("v1/info", { body: file, signal }), "json");
+      this.info = info ?? (await infoOf(file, signal));
       this.encoded = { blob: file, codec: this.info.model, quality: this.info.quality };
       this.versions.gnc.bytes = file.size;
       if (!this.size) this.#begin({ width: this.info.width, height: this.info.height });
       await this.#decode(signal);
     });
-  };
+  }
 
   async #decode(signal) {
     const { encoded } = this;
@@ -205,6 +253,8 @@ export class Bench {
 
   #clear() {
     this.#coding.stop();
+    this.#opening.stop();
+    this.coming = null;
     this.#measurer.clear();
     for (const each of Object.values(this.#asked)) each.stop();
     for (const key of Object.keys(NAMES)) this.#forget(key);
@@ -240,14 +290,19 @@ export class Bench {
 
   #fail(problem, again) {
     const { file } = this.source;
-    const still = () => this.source?.file === file && again();
-    if (problem instanceof ServiceProblem) this.failed(problem, still);
+    this.#tell(problem, () => this.source?.file === file && again());
+  }
+
+  #tell(problem, again) {
+    if (problem instanceof ServiceProblem) this.failed(problem, again);
     else {
       console.error(problem);
       this.failed(new ServiceProblem({ title: "This page failed", detail: String(problem), hint: "Reload it.", status: -1 }));
     }
   }
 }
+
+const infoOf = async (file, signal) => bodyOf(await call("v1/info", { body: file, signal }), "json");
 
 /* Of a picture as the browser shows it, turned upright; null if it cannot. */
 async function sizeOf(url) {

@@ -8,13 +8,13 @@ import { element } from "./text.js";
 import { Viewer } from "./viewer.js";
 
 const DEBOUNCE_MS = 250;
-const LOADING_MS = 2000;
 const byId = (id) => document.getElementById(id);
 const named = (name) => document.querySelectorAll(`input[name="${name}"]`);
 
 const viewer = new Viewer();
 const notice = new Notice();
 let codecs = [];
+let loading = 0;
 
 const bench = new Bench({
   changed: () => {
@@ -103,14 +103,15 @@ function setRate() {
   const bySize = document.querySelector('input[name="rate"][value="size"]').checked;
   byId("by-quality").hidden = bySize;
   byId("by-size").hidden = !bySize;
-  const target = byId("target");
-  if (bySize && (target.value === "" || !target.checkValidity())) return;
   const codec = chosenCodec();
   bench.settings.codec = codec?.name ?? "";
+  fit();
+  const target = byId("target");
+  const vague = bySize && (target.value === "" || !target.checkValidity());
+  if (vague && (codec?.has_quality ?? true)) return;
   if (codec && !codec.has_quality) bench.settings.rate = {};
   else if (bySize) bench.settings.rate = { target_size: Math.round(1000 * Number(target.value)) };
   else bench.settings.rate = { quality: Number(byId("quality").value) };
-  fit();
   encodeSoon();
 }
 
@@ -147,18 +148,25 @@ function fit() {
   byId("realism-note").hidden = has.realism;
 }
 
+function wait(seconds) {
+  clearTimeout(loading);
+  loading = setTimeout(loadCodecs, 1000 * seconds);
+}
+
 async function loadCodecs() {
+  clearTimeout(loading);
+  if (codecs.length) return; // what was chosen among them stays
+  let found;
   try {
-    ({ codecs } = await bodyOf(await call("v1/codecs"), "json"));
+    ({ codecs: found } = await bodyOf(await call("v1/codecs"), "json"));
   } catch (problem) {
-    if (problem instanceof ServiceProblem) notice.show(problem, loadCodecs);
-    else throw problem;
+    if (!(problem instanceof ServiceProblem)) throw problem;
+    if (problem.status === 503 && problem.retryAfter !== null) wait(problem.retryAfter); // weights are being loaded
+    else notice.show(problem, loadCodecs);
     return;
   }
-  if (!codecs.length) {
-    setTimeout(loadCodecs, LOADING_MS); // weights are being loaded
-    return;
-  }
+  if (codecs.length) return; // by an answer that was quicker
+  codecs = found;
   byId("codec").replaceChildren(...codecs.map(({ name }) => element("option", { value: name, text: name })));
   bench.settings.codec = codecs[0].name;
   if (!codecs[0].has_quality) bench.settings.rate = {};

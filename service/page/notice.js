@@ -13,7 +13,7 @@ export class Notice {
 
   constructor() {
     byId("dismiss").addEventListener("click", () => this.hide());
-    this.#card.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
+    addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
     this.#retry.addEventListener("click", () => {
       if (this.#retry.getAttribute("aria-disabled") !== "true") this.#go();
     });

@@ -11,7 +11,11 @@ export function render(bench, viewer) {
   byId("welcome").hidden = Boolean(source);
   byId("bench").hidden = !source;
   byId("open-another").hidden = !source;
-  if (!source) return;
+  document.title = source ? `${source.name} – gancodec` : "gancodec";
+  if (!source) {
+    downloads(bench); // lets go of what they held
+    return;
+  }
   headline(bench);
   for (const side of ["left", "right"]) caption(bench, viewer, side);
   viewer.single = bench.sides.left === bench.sides.right || !bench.versions.gnc.url;
@@ -28,7 +32,6 @@ function headline({ source, size, versions }) {
   const parts = [size ? `${size.width} × ${size.height} pixels` : "", sizeText(source.file.size)];
   if (source.kind === "photo" && !source.seen && versions.gnc.url) parts.push("this browser cannot show the original");
   byId("picture-facts").textContent = parts.filter(Boolean).join(" · ");
-  document.title = `${source.name} – gancodec`;
 }
 
 function titleOf(version) {
@@ -125,7 +128,7 @@ function facts({ source, info, encoded, decoded }) {
 }
 
 function downloads({ source, encoded, versions, decoded }) {
-  const stem = stemOf(source.name);
+  const stem = stemOf(source?.name ?? "");
   const drawn = decoded?.realism > 0 ? `-realism-${decoded.realism}` : "-decoded";
   link(byId("download-gnc"), encoded?.blob ?? null, `${stem}.gnc`, ".gnc");
   link(byId("download-png"), versions.gnc.outdated ? null : versions.gnc.blob, `${stem}${drawn}.png`, "PNG");
@@ -143,9 +146,10 @@ function link(anchor, blob, name, label) {
   anchor.setAttribute("aria-disabled", String(!blob));
 }
 
-function status({ phase, versions, encoded, decoded, source }) {
+function status({ coming, phase, versions, encoded, decoded, source }) {
   const making = Object.values(versions).filter((version) => version.working).map((version) => titleOf(version));
-  const busy = phase ? `${phase} ${source.name}…` : making.length ? `Making ${making.join(" and ")}…` : "";
+  const own = phase ? `${phase} ${source.name}…` : making.length ? `Making ${making.join(" and ")}…` : "";
+  const busy = coming ? `${coming.phase} ${coming.name}…` : own;
   byId("progress").hidden = !busy;
   byId("stage").setAttribute("aria-busy", String(Boolean(busy)));
   const done = encoded && decoded ? `Done: ${sizeText(encoded.blob.size)}.` : "";

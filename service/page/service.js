@@ -2,6 +2,7 @@
 
 const KEY = "gancodec-key";
 const LARGE = 20e6; // bytes
+const MOST_WAIT_S = 60; // whatever a server says
 let key = recall();
 
 function recall() {
@@ -89,17 +90,13 @@ async function problemOf(response) {
     hint: told.hint,
     status: response.status,
     code: told.code,
-    retryAfter: Number.isFinite(seconds) ? seconds : null,
+    retryAfter: Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), MOST_WAIT_S) : null,
   });
 }
 
 /** Runs one task at a time: a new one aborts the one before. */
 export class Latest {
   #controller = null;
-
-  get running() {
-    return this.#controller !== null;
-  }
 
   /** The task's result, or undefined if it was aborted. */
   async run(task) {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.batcher import Batcher, ClosedError, DeadlineError, Job, Limits
+from service.batcher import Batcher, ClosedError, DeadlineError, GivenUpError, Job, Limits
 
 SOON = 20.0
 LIMITS = Limits(pictures=4, pixels=1000, delay_s=0.05, small_pixels=50)
@@ -46,10 +46,29 @@ def device() -> Device:
 @pytest.fixture
 def batcher(device: Device) -> Iterator[Batcher]:
     made = Batcher(device.run, LIMITS)
-    device.during = made.let_small_pass
+    device.during = made.between
     yield made
     device.gate.set()
     made.close()
+
+
+@pytest.fixture
+def endless(device: Device) -> Callable[[], Batcher]:
+    """Makes one whose large jobs end between two pieces only."""
+
+    def make() -> Batcher:
+        made = Batcher(device.run, LIMITS)
+
+        def pieces() -> None:
+            until = time.monotonic() + SOON
+            while time.monotonic() < until:
+                made.between()
+                time.sleep(0.01)
+
+        device.during = pieces
+        return made
+
+    return make
 
 
 def job(key: Hashable, item: Any, pixels: int = 10, left_s: float = SOON) -> Job:
@@ -177,7 +196,7 @@ def test_many_small_jobs_do_not_keep_a_large_one_from_its_half_of_the_time(devic
     def work() -> None:
         for _ in range(tiles):
             time.sleep(0.06)
-            batcher.let_small_pass()
+            batcher.between()
 
     device.during = work
     passed: list[int] = []
@@ -194,22 +213,84 @@ def test_many_small_jobs_do_not_keep_a_large_one_from_its_half_of_the_time(devic
 def test_nobody_else_may_let_small_ones_pass(device: Device, batcher: Batcher) -> None:
     held(device, batcher)
     future = batcher.submit(job("a", 1))
-    batcher.let_small_pass()  # from another thread than the batcher's
+    batcher.between()  # from another thread than the batcher's
     assert not future.done()
 
 
-def test_closing_finishes_what_is_there_and_takes_no_more(device: Device) -> None:
+def test_closing_takes_no_more_and_fails_what_has_not_begun(device: Device) -> None:
     batcher = Batcher(device.run, LIMITS)
     first = held(device, batcher)
     future = batcher.submit(job("a", 1))
     closing = threading.Thread(target=batcher.close)
     closing.start()
-    time.sleep(0.05)
+    with pytest.raises(ClosedError):
+        future.result(SOON)
     with pytest.raises(ClosedError):
         batcher.submit(job("a", 2))
     device.gate.set()
     closing.join(SOON)
-    assert (first.result(0), future.result(0)) == ("first!", "1!")
+    assert first.result(0) == "first!" and not closing.is_alive()
+
+
+def test_closing_ends_what_is_under_way_between_two_pieces(device: Device, endless: Callable[[], Batcher]) -> None:
+    batcher = endless()
+    large = batcher.submit(job("large", "L", pixels=900))
+    assert device.entered.wait(SOON)
+    batcher.close()
+    with pytest.raises(ClosedError):
+        large.result(0)
+    assert not batcher._thread.is_alive()
+
+
+def test_closing_does_not_wait_without_end_for_a_single_piece(device: Device) -> None:
+    batcher = Batcher(device.run, LIMITS)
+    stuck = held(device, batcher)
+    batcher.close(mercy_s=0.05)
+    with pytest.raises(ClosedError):
+        stuck.result(0)
+    device.gate.set()
+    batcher._thread.join(SOON)
+    assert not batcher._thread.is_alive()
+
+
+def test_what_nobody_waits_for_ends_between_two_pieces(device: Device, endless: Callable[[], Batcher]) -> None:
+    batcher = endless()
+    large = job("large", "L", pixels=900)
+    batcher.submit(large)
+    assert device.entered.wait(SOON)
+    large.give_up()
+    with pytest.raises(GivenUpError):
+        large.future.result(SOON)
+    assert batcher.submit(job("a", 1)).result(SOON) == "1!"
+    batcher.close()
+
+
+def test_what_is_too_late_ends_between_two_pieces(endless: Callable[[], Batcher]) -> None:
+    batcher = endless()
+    large = batcher.submit(job("large", "L", pixels=900, left_s=0.2))
+    with pytest.raises(DeadlineError):
+        large.result(SOON)
+    batcher.close()
+
+
+def test_a_batch_goes_on_for_those_who_still_wait(device: Device) -> None:
+    batcher = Batcher(device.run, Limits(pictures=4, pixels=5000, delay_s=0.05, small_pixels=50))
+    device.during = batcher.between
+    device.gate.clear()
+    gone, stays = job("large", "gone", pixels=900), job("large", "stays", pixels=900)
+    submitted(batcher, gone, stays)
+    assert device.entered.wait(SOON)
+    gone.give_up()
+    device.gate.set()
+    assert stays.future.result(SOON) == "stays!"
+    batcher.close()
+
+
+def test_what_cannot_be_counted_is_answered_all_the_same(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    batcher = Batcher(device.run, LIMITS, observe=lambda jobs: [][len(jobs)])
+    assert [batcher.submit(job("a", number)).result(SOON) for number in range(2)] == ["0!", "1!"]
+    assert "could not be counted" in caplog.text
+    batcher.close()
 
 
 def test_under_fire_everybody_is_answered_exactly_once(device: Device, batcher: Batcher) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from starlette.responses import Response
@@ -80,15 +81,103 @@ def test_where_all_connections_are_at_work_one_more_is_told_so() -> None:
         assert b" 429 " in told and b"retry-after: " in told.lower() and b'"queue_full"' in told
 
 
-def test_who_does_not_read_the_answer_is_cut_off() -> None:
-    with serving(codecs=[TINY], write_timeout_s=0.5) as service, connect(service) as connection:
-        service.app.add_api_route("/large", lambda: Response(bytes(60_000_000)))
-        connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(2)
-        heard = 0
-        while more := connection.recv(1 << 20):
+LARGE = 8_000_000
+"""Bytes of an answer: more than buffers of the operating system hold."""
+GET_LARGE = b"GET /large HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@contextmanager
+def serving_large(**settings: object) -> Iterator[Service]:
+    """Has a path whose answer is LARGE."""
+    with serving(codecs=[TINY], **settings) as service:
+        service.app.add_api_route("/large", lambda: Response(bytes(LARGE)))
+        yield service
+
+
+def slow_reader(service: Service) -> socket.socket:
+    """Whose own buffer is small."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    connection.settimeout(SOON)
+    connection.connect(service.address)
+    return connection
+
+
+def read_slowly(connection: socket.socket, *, seconds: float) -> int:
+    """Bytes of the whole answer, taken at an even rate that needs so long for LARGE."""
+    heard, started = 0, time.monotonic()
+    with suppress(ConnectionResetError):
+        while heard < LARGE and (more := connection.recv(1 << 16)):
             heard += len(more)
-        assert heard < 60_000_000
+            ahead = seconds * heard / LARGE - (time.monotonic() - started)
+            time.sleep(max(0.0, ahead))
+    return heard
+
+
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["keep-alive", "close"])
+def test_who_reads_slowly_gets_all_of_the_answer(last: bytes) -> None:
+    limits = {"write_timeout_s": 0.8, "head_timeout_s": 0.3}
+    with serving_large(**limits) as service, slow_reader(service) as connection:
+        connection.sendall(GET_LARGE + last + b"\r\n")
+        assert read_slowly(connection, seconds=3) >= LARGE
+        if last:
+            assert is_closed(connection)
+        else:
+            connection.sendall(GET)
+            assert b" 200 " in connection.recv(2000)
+
+
+def test_slow_readers_are_at_work_and_not_idle() -> None:
+    with serving_large(max_connections=2, write_timeout_s=1) as service, slow_reader(service) as connection:
+        connection.sendall(GET_LARGE + b"\r\n")
+        assert connection.recv(1000)
+        with ExitStack() as stack:
+            for _ in range(4):  # each makes room for the next
+                stack.enter_context(connect(service))
+            assert read_slowly(connection, seconds=2) >= LARGE - 1000
+
+
+def test_who_does_not_read_the_answer_is_cut_off() -> None:
+    with serving_large(write_timeout_s=0.4) as service, slow_reader(service) as connection:
+        connection.sendall(GET_LARGE + b"\r\n")
+        time.sleep(1.5)
+        assert read_slowly(connection, seconds=0) < LARGE
+
+
+def test_the_time_for_the_next_head_begins_when_the_answer_was_taken() -> None:
+    with serving_large(head_timeout_s=0.5) as service, slow_reader(service) as connection:
+        connection.sendall(GET_LARGE + b"\r\n")
+        assert read_slowly(connection, seconds=1.5) >= LARGE
+        taken = time.monotonic()
+        assert is_closed(connection) and time.monotonic() - taken < 4
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"\x16\x03\x01 no HTTP\r\n\r\n", GET + b"no HTTP\r\n\r\n", GET_LARGE + b"\r\nno HTTP\r\n\r\n"],
+    ids=["first", "after an answer", "during an answer"],
+)
+def test_what_is_no_http_is_told_so_and_nothing_is_logged(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with serving_large() as service, connect(service) as connection:
+        connection.sendall(said)
+        heard = b""
+        with suppress(ConnectionResetError):
+            while more := connection.recv(1 << 20):
+                heard += more
+        assert b'"malformed"' in heard or b" 200 " in heard
+        assert service.client().is_ready()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_body_that_is_no_http_ends_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(codecs=[TINY]) as service, connect(service) as connection:
+        connection.sendall(HEAD.replace(b"Content-Length: 2000", b"Transfer-Encoding: chunked") + b"5\r\nabcde\r\n")
+        time.sleep(0.2)
+        connection.sendall(b"not a length\r\n")
+        assert b" 400 " in connection.recv(5000) and is_closed(connection)
+        assert service.client().is_ready()
+        assert service.app.state.bodies.held == 0
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_bodies_that_are_announced_and_not_sent_keep_nobody_away() -> None:

@@ -27,7 +27,7 @@ from gancodec.codec import Codec
 from gancodec.evaluation.metrics import ms_ssim, psnr
 from service.access import CONTENT_SECURITY
 from service.app import PAGE
-from tests.service.conftest import SOON, Service, serving
+from tests.service.conftest import SOON, TINY, Service, serving
 
 PHOTO = Path(__file__).parents[2] / "examples" / "chelsea.png"
 SCRIPTS = sorted(PAGE.glob("*.js"))
@@ -356,3 +356,126 @@ def test_a_photo_goes_there_and_back_in_a_browser(tmp_path: Path, photo_codec: C
 
         assert not page.problems
         assert all(each.startswith((service.url + "/", f"blob:{service.url}/")) for each in page.requests)
+
+
+def drop(page: Browser, name: str, data: bytes) -> None:
+    page.run(DROP % (json.dumps(name), json.dumps(base64.b64encode(data).decode())))
+
+
+SHOWN = "document.querySelector('.shot.right img')?.src"
+PROBLEM = "!document.getElementById('notice').hidden"
+
+
+@pytest.mark.slow
+def test_a_wrong_file_leaves_the_bench_as_it_was(tmp_path: Path) -> None:
+    photo = PHOTO.read_bytes()
+    with serving(codecs=[TINY], max_pixels=300_000) as service, browser(tmp_path) as page:
+        page.send("Page.navigate", url=service.url + "/")
+        page.until("document.getElementById('codec')?.value === 'tiny'")
+        drop(page, "wrong.png", b"no picture")
+        page.until(PROBLEM)
+        assert not page.run("document.getElementById('welcome').hidden")
+
+        drop(page, "first.png", photo)
+        page.until(DONE)
+        shown, size = page.run(SHOWN), page.text("result-size")
+        assert not page.run(PROBLEM)
+        buffer = io.BytesIO()
+        Image.new("RGB", (800, 800)).save(buffer, "PNG")
+        wrong = {"wrong.png": b"no picture", "wrong.gnc": b"no file", "large.png": buffer.getvalue()}
+        for name, data in wrong.items():
+            drop(page, name, data)
+            page.until(PROBLEM)
+            assert page.text("notice-title").startswith(f"{name}: ")
+            assert page.text("picture-name") == "first.png" and page.run(SHOWN) == shown
+            assert page.text("result-size") == size and page.text("status").startswith("Done")
+            page.key("picture-name", "Escape", 27)
+            page.until(f"!({PROBLEM})")
+
+        drop(page, "second.png", photo)
+        page.until("document.getElementById('picture-name').textContent === 'second.png'")
+        page.until(DONE)
+        assert page.run(SHOWN) != shown
+        page.problems = [each for each in page.problems if "Failed to load resource" not in each]
+        assert not page.problems
+
+
+HOLD = """
+(() => {
+  const real = window.fetch;
+  window.released = new Promise((release) => (window.release = release));
+  window.fetch = async (url, options) => {
+    const answer = await real(url, options);
+    if (String(url).includes("/v1/compress") && window.held === undefined) {
+      window.held = true;
+      await window.released;
+    }
+    return answer;
+  };
+})()
+"""
+
+
+@pytest.mark.slow
+def test_the_answer_for_an_older_file_never_overtakes(tmp_path: Path) -> None:
+    photo = PHOTO.read_bytes()
+    with serving(codecs=[TINY]) as service, browser(tmp_path) as page:
+        page.send("Page.navigate", url=service.url + "/")
+        page.until("document.getElementById('codec')?.value === 'tiny'")
+        drop(page, "first.png", photo)
+        page.until(DONE)
+        page.run(HOLD)
+        drop(page, "slow.png", photo)
+        page.until("window.held")
+        assert page.text("status") == "Compressing slow.png…" and page.text("picture-name") == "first.png"
+        drop(page, "quick.png", photo)
+        page.until("document.getElementById('picture-name').textContent === 'quick.png'")
+        page.run("window.release()")
+        page.until(DONE)
+        time.sleep(0.3)
+        assert page.text("picture-name") == "quick.png" and page.text("status").startswith("Done")
+
+        # Controls that are moved while a file is on its way count for it.
+        page.run("delete window.held; void (window.released = new Promise((release) => (window.release = release)))")
+        drop(page, "moved.png", photo)
+        page.until("window.held")
+        page.key("quality-slider", "Home", 36)
+        time.sleep(0.5)
+        page.run("window.release()")
+        page.until("document.getElementById('picture-name').textContent === 'moved.png'")
+        page.until(DONE)
+        assert "quality 0" in page.text("caption-right")
+        assert not page.problems
+
+
+COUNT = """
+(() => {
+  window.urls = new Set();
+  const [make, revoke] = [URL.createObjectURL, URL.revokeObjectURL];
+  URL.createObjectURL = (blob) => { const url = make.call(URL, blob); urls.add(url); return url; };
+  URL.revokeObjectURL = (url) => { urls.delete(url); revoke.call(URL, url); };
+})()
+"""
+
+
+@pytest.mark.slow
+def test_files_that_are_gone_are_let_go_of(tmp_path: Path) -> None:
+    photo = PHOTO.read_bytes()
+    unseen = io.BytesIO()
+    Image.open(PHOTO).convert("RGB").resize((40, 30)).save(unseen, "TIFF")
+    with serving(codecs=[TINY]) as service, browser(tmp_path) as page:
+        page.send("Page.navigate", url=service.url + "/")
+        page.until("document.getElementById('codec')?.value === 'tiny'")
+        page.run(COUNT)
+        counts = []
+        for round_ in range(3):
+            drop(page, f"unseen{round_}.tif", unseen.getvalue())
+            page.until(f"document.getElementById('picture-name').textContent === 'unseen{round_}.tif'")
+            page.until(DONE)
+            drop(page, "wrong.png", b"no picture")
+            page.until(PROBLEM)
+            drop(page, f"photo{round_}.png", photo)
+            page.until(f"document.getElementById('picture-name').textContent === 'photo{round_}.png'")
+            page.until(DONE)
+            counts.append(page.run("urls.size"))
+        assert counts[0] == counts[1] == counts[2]

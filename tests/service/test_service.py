@@ -504,6 +504,48 @@ def test_bad_weights_leave_it_alive_and_unready() -> None:
         pass
 
 
+def test_without_codecs_the_service_says_why_and_names_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(codecs=[TINY]) as service:
+        engine = service.app.state.engine
+        for failure, why in (
+            ("MissingModelError: no codec is called '/secret/place'", "the weights are not there"),
+            ("WrongModelError: /secret/place is damaged", "the weights are damaged, or none of gancodec"),
+            ("OutOfMemoryError: of /secret/place", "there is not enough memory for the weights"),
+            ("SecretError: /secret/place", "something unexpected happened"),
+        ):
+            monkeypatch.setattr(engine, "failure", failure)
+            monkeypatch.setattr(engine, "ready", False)
+            for path, method in (("/readyz", "GET"), ("/v1/codecs", "GET"), ("/v1/compress", "POST")):
+                found = problem(service, path, b"picture", method=method)
+                assert (found["status"], found["code"]) == (503, "not_ready")
+                assert found["detail"] == f"the codecs could not be started: {why}" and "log" in found["hint"]
+                assert "secret" not in json.dumps(found).lower()
+        monkeypatch.setattr(engine, "failure", "")
+        status, headers, _ = send(service, "/v1/codecs", method="GET")
+        assert (status, headers["retry-after"]) == (503, "2")  # weights are being loaded: it passes by itself
+        assert problem(service, "/v1/codecs", method="GET")["detail"] == "weights are being loaded"
+        monkeypatch.setattr(engine, "ready", True)
+        assert service.client().codecs()
+
+
+def test_the_bytes_of_a_body_count_as_long_as_a_thread_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that was given up still holds its body: a thread cannot be stopped."""
+    gate, body = threading.Event(), bytes(1000)
+    with serving(codecs=[TINY], deadline_s=0.3, max_body_bytes=1000, queue_bytes=1500) as service:
+        bodies = service.app.state.bodies
+        monkeypatch.setattr(service.app.state.work, "info", lambda data: {"waited": gate.wait(SOON)})
+        assert problem(service, "/v1/info", body)["code"] == "deadline"
+        assert bodies.held == 1000
+        assert problem(service, "/v1/info", body)["code"] == "queue_full"
+        assert bodies.held == 1000  # what was refused holds nothing
+        gate.set()
+        deadline = time.monotonic() + SOON
+        while bodies.held and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert bodies.held == 0
+        assert send(service, "/v1/info", body)[0] == 200
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_client_says_when_nobody_is_there(scheme: str) -> None:
     client = Client(f"{scheme}://127.0.0.1:9", timeout_s=2)
