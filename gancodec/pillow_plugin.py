@@ -18,10 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gancodec.container import MAGIC, MAX_SIDE, read_container
-from gancodec.defaults import DEFAULT_CODEC, GNC_MEDIA_TYPE
+from gancodec.defaults import GNC_MEDIA_TYPE
 from gancodec.description import read_outline
 from gancodec.errors import (
-    ConfigError,
     CorruptError,
     DamagedMetadataWarning,
     FormatError,
@@ -30,13 +29,15 @@ from gancodec.errors import (
     NotGncError,
 )
 from gancodec.pillow.codecs import CODECS
+from gancodec.pillow.errors import OptionError, OptionTypeError, option_errors
 from gancodec.pillow.options import Options, current_options, options, set_options
+from gancodec.pillow.saving import refuse_frames, save_options
 from gancodec.registry import resolve
 
 if TYPE_CHECKING:
     from gancodec.picture import Picture
 
-__all__ = ["GncImageFile", "options", "set_options"]
+__all__ = ["GncImageFile", "OptionError", "OptionTypeError", "options", "set_options"]
 
 FORMAT: Final = "GNC"
 METADATA_KEYS: Final = {"icc_profile": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
@@ -114,11 +115,11 @@ class GncDecoder(ImageFile.PyDecoder):
     _pulls_fd = True
 
     def decode(self, buffer: object) -> tuple[int, int]:
-        """Fill the image.  Raises OSError from FormatError, LimitError or ModelError; ConfigError for the options."""
+        """Fill the image.  Raises OSError from FormatError, LimitError or ModelError; OptionError."""
         assert self.fd is not None and self.im is not None
         (wanted,) = self.args
         data = self.fd.read()
-        with _os_error():
+        with _os_error(), option_errors():
             image = _decompress(data, wanted)
         if (image.mode, image.size) != (self.mode, self.im.size):
             raise OSError("the file has changed since it was opened")
@@ -151,21 +152,26 @@ def _os_error() -> Iterator[None]:
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
-    """Nothing is written before everything is there.  Raises the errors of Codec.compress and Codec.load."""
-    asked: Mapping[str, Any] = image.encoderinfo
-    picture = _picture(image, asked)
-    entry = resolve(asked.get("codec") or DEFAULT_CODEC)
-    with CODECS.use(entry, asked.get("device") or current_options().device) as codec:
-        data = codec.compress(
-            picture,
-            quality=asked.get("quality"),
-            target_bpp=asked.get("target_bpp"),
-            target_size=asked.get("target_size"),
-        )
+    """Nothing is written before everything is there.
+
+    Raises the errors of Codec.compress and Codec.load; those about options are ValueErrors as well.
+    """
+    with option_errors():
+        wanted = save_options(image.encoderinfo)
+        picture = _picture(image, image.encoderinfo, convert_16_bit=wanted.convert_16_bit)
+        with CODECS.use(resolve(wanted.codec), wanted.device or current_options().device) as codec:
+            data = codec.compress(
+                picture, quality=wanted.quality, target_bpp=wanted.target_bpp, target_size=wanted.target_size
+            )
     file.write(data)
 
 
-def _picture(image: Image.Image, asked: Mapping[str, Any]) -> Picture:
+def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    """Refuse.  Without it Pillow would end in a KeyError."""
+    refuse_frames({"save_all": True})
+
+
+def _picture(image: Image.Image, asked: Mapping[str, Any], *, convert_16_bit: bool) -> Picture:
     """The pixels, with the metadata of ``info`` or what was asked for in its place."""
     from gancodec.picture import from_pillow
     from gancodec.picture.metadata import metadata_of
@@ -175,18 +181,20 @@ def _picture(image: Image.Image, asked: Mapping[str, Any]) -> Picture:
         value = asked[key]
         if isinstance(value, Image.Exif):
             value = value.tobytes() if value else None
-        if value is not None and not isinstance(value, bytes | bytearray | str):
-            raise ConfigError(f"{key} is {type(value).__name__}", hint="give bytes, or None to leave it out")
+        allowed: tuple[type, ...] = (bytes, bytearray, str) if key == "xmp" else (bytes, bytearray)
+        if value is not None and not isinstance(value, allowed):
+            raise OptionTypeError(f"{key} is {type(value).__name__}", hint="give bytes, or None to leave it out")
         if key in OTHER_KEYS:
             info.pop(OTHER_KEYS[key], None)
         info[key] = value
-    picture = from_pillow(image, convert_16_bit=bool(asked.get("convert_16_bit")))
+    picture = from_pillow(image, convert_16_bit=convert_16_bit)
     return replace(picture, metadata=metadata_of(info, channels=picture.colour_HWC.shape[2]))
 
 
 Image.preinit()  # Image.open() imports these formats at its first call, which would take longer than all of ours
 Image.register_open(FORMAT, GncImageFile, _accept)
 Image.register_save(FORMAT, _save)
+Image.register_save_all(FORMAT, _save_all)
 Image.register_extension(FORMAT, ".gnc")
 Image.register_mime(FORMAT, GNC_MEDIA_TYPE)
 Image.register_decoder("gnc", GncDecoder)

@@ -25,6 +25,10 @@ HEADER_LIMIT: Final = 4 << 20
 """Bytes; safetensors headers of ours are a few kilobytes."""
 
 
+class ForeignWeightsError(WrongModelError):
+    """A safetensors file without metadata: of another program."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelEntry:
     """One weights file, as far as it is known without reading its tensors."""
@@ -83,14 +87,30 @@ def shipped_models() -> list[ModelEntry]:
 
 def user_models() -> list[ModelEntry]:
     """Weights below the folders of GANCODEC_CODECS, sorted by path; files that are not ours are passed over."""
+    return _entries(user_paths())
+
+
+def user_paths() -> list[Path]:
+    """Every weights file below the folders of GANCODEC_CODECS, damaged and foreign ones as well; sorted by folder."""
     folders = filter(None, os.environ.get(CODECS_VARIABLE, "").split(os.pathsep))
-    return [entry for folder in folders for entry in _entries(Path(folder).rglob(f"*{SUFFIX}"))]
+    return [path for folder in folders for path in sorted(Path(folder).rglob(f"*{SUFFIX}"))]
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a weights file is whole as far as its header goes, and none that gancodec wrote as a codec."""
+    try:
+        metadata = read_metadata(path)
+    except ForeignWeightsError:
+        return True
+    except WrongModelError:
+        return False
+    return "model_id" not in metadata  # as in checkpoints
 
 
 def _entries(paths: Iterable[Path]) -> list[ModelEntry]:
-    """The codecs among some files, sorted by path."""
+    """The codecs among some files, in their order."""
     entries = []
-    for path in sorted(paths):
+    for path in paths:
         try:
             entries.append(read_entry(path))
         except WrongModelError:
@@ -111,10 +131,12 @@ def read_metadata(path: Path) -> dict[str, str]:
             if size > HEADER_LIMIT:
                 raise ValueError(f"a header of {size} bytes")
             metadata: Any = json.loads(file.read(size)).get("__metadata__")
-    except (OSError, ValueError, struct.error, AttributeError) as exc:
+    except (OSError, ValueError, struct.error, AttributeError, RecursionError) as exc:
         raise WrongModelError(f"{path} is not a weights file: {exc}", hint="expected a .safetensors file") from exc
-    if not isinstance(metadata, dict):
-        raise WrongModelError(f"{path} has no metadata", hint="expected weights written by gancodec")
+    if metadata is None:
+        raise ForeignWeightsError(f"{path} has no metadata", hint="expected weights written by gancodec")
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise WrongModelError(f"{path} has damaged metadata", hint="expected weights written by gancodec")
     return metadata
 
 
@@ -131,7 +153,7 @@ def read_entry(path: Path) -> ModelEntry:
             size_bytes=path.stat().st_size,
             has_realism=metadata.get("has_realism") == "true",
         )
-    except (KeyError, ValueError, TypeError) as exc:
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as exc:
         raise WrongModelError(
             f"{path} is a safetensors file, but not a codec of gancodec: {exc!r}",
             hint="training checkpoints are not codecs; the codec lies beside them",
@@ -152,7 +174,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> ModelEntry:
     path = Path(text)
     if path.is_file():
         return read_entry(path)
-    inside = _entries(path.glob(f"*{SUFFIX}")) if path.is_dir() else []
+    inside = _entries(sorted(path.glob(f"*{SUFFIX}"))) if path.is_dir() else []
     if len(inside) == 1:
         return inside[0]
     known += user_models()

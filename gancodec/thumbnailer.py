@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from PIL import Image, ImageCms
 
@@ -64,7 +65,11 @@ def local_path(text: str) -> Path:
     uri = urlsplit(text)
     if uri.netloc not in ("", "localhost"):
         raise ConfigError(f"{text} is on another machine", hint="give a local file")
-    return Path(unquote(uri.path))
+    # Names of files are bytes, which need not be UTF-8.
+    path = unquote_to_bytes(os.fsencode(uri.path))
+    if b"\0" in path:
+        raise ConfigError(f"{text} has a zero byte, as no name has", hint="give the URI of a file")
+    return Path(os.fsdecode(path))
 
 
 def _to_srgb(image: Image.Image, picture: Picture) -> Image.Image:

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": {"errors", "writing", "networks", "entropy", "registry"},
     "pipeline": {"errors", "timing", "entropy", "picture", "networks", "weights"},
     "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
-    "pillow": {"errors", "registry", "codec"},
+    "pillow": {"errors", "defaults", "registry", "codec"},
     "pillow_plugin": {"errors", "defaults", "container", "description", "picture", "registry", "codec", "pillow"},
     "thumbnailer": {"errors", "picture", "codec", "writing"},
     "evaluation": {

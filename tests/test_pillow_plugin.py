@@ -382,10 +382,42 @@ def test_options_are_those_of_the_time_of_opening(full: bytes) -> None:
     assert seen == [0.25] and current_options().realism == 0
 
 
-@pytest.mark.parametrize("realism", [-0.1, 1.5, float("nan"), "much"])
+@pytest.mark.parametrize("realism", [-0.1, 1.5, float("nan"), float("inf"), np.float32(2)])
 def test_realism_out_of_range_is_refused_at_once(realism: Any) -> None:
-    with pytest.raises(ConfigError, match="realism"), pillow_plugin.options(realism=realism):
-        pass
+    for refused in (ConfigError, ValueError):
+        with pytest.raises(refused, match=r"realism is .*use 0 to 1"), pillow_plugin.options(realism=realism):
+            pass
+    with pytest.raises(ConfigError, match="realism"):
+        pillow_plugin.set_options(realism=realism)
+    assert current_options().realism == 0
+
+
+@pytest.mark.parametrize(
+    "given", [{"realism": "much"}, {"realism": True}, {"realism": [1]}, {"device": 0}, {"device": b"cpu"}]
+)
+def test_options_of_other_types_are_refused_at_once(given: dict[str, Any]) -> None:
+    before = current_options()
+    (name,) = given
+    for refused in (ConfigError, TypeError, ValueError):
+        with pytest.raises(refused, match=f"{name} is .*of type "):
+            pillow_plugin.set_options(**given)
+        with pytest.raises(refused, match=f"{name} is .*of type "), pillow_plugin.options(**given):
+            pass
+    assert current_options() == before
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    with pillow_plugin.options(realism=np.float32(0.5)):  # type: ignore[arg-type]
+        assert current_options().realism == 0.5
+    quality = opened(saved(made_image("L"), quality=np.int64(30))).info["quality"]
+    assert quality == opened(saved(made_image("L"), quality=np.float32(30))).info["quality"] == 30
+
+
+def test_a_device_that_is_not_there_is_a_value_error(full: bytes) -> None:
+    with pillow_plugin.options(device="abacus"):
+        image = opened(full)
+    with pytest.raises(ValueError, match="device 'abacus' is unknown"):
+        image.load()
 
 
 def test_realism_reaches_the_generator(photo_codec: Codec) -> None:
@@ -456,6 +488,58 @@ def test_a_save_that_fails_leaves_nothing(
     with pytest.raises(error):
         image.save(file, "GNC", **{"codec": TINY} | options)
     assert file.tell() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"quality": "keep"}, TypeError, "quality is 'keep', of type str; give 0 to 100"),
+        ({"quality": "80"}, TypeError, "quality is '80'"),
+        ({"quality": True}, TypeError, "quality is True"),
+        ({"quality": [80]}, TypeError, "quality is"),
+        ({"quality": 101}, ValueError, "quality is 101"),
+        ({"quality": float("nan")}, ValueError, "quality is nan"),
+        ({"target_bpp": "0.2"}, TypeError, "target_bpp is '0.2'"),
+        ({"target_bpp": 0}, ValueError, "target_bpp is 0"),
+        ({"target_bpp": float("inf")}, ValueError, "target_bpp is inf"),
+        ({"target_size": "50k"}, TypeError, "target_size is '50k', of type str; give whole bytes"),
+        ({"target_size": 1000.5}, TypeError, "target_size is 1000.5"),
+        ({"target_size": -1}, ValueError, "target_size is -1"),
+        ({"quality": 5, "target_size": 1000}, ValueError, "exclude each other"),
+        ({"codec": 5}, TypeError, "codec is 5, of type int"),
+        ({"codec": 0}, TypeError, "codec is 0, of type int"),
+        ({"codec": b"photo"}, TypeError, "codec is b'photo'"),
+        ({"codec": ""}, ValueError, "codec is ''"),
+        ({"codec": GOLDEN / "tiny-extreme.safetensors", "quality": 5}, ValueError, "one rate only"),
+        ({"device": 0}, TypeError, "device is 0"),
+        ({"device": "abacus"}, ValueError, "device 'abacus' is unknown"),
+        ({"convert_16_bit": "no"}, TypeError, "convert_16_bit is 'no'"),
+        ({"exif": {1: 2}}, TypeError, "exif is dict"),
+        ({"exif": "text"}, TypeError, "exif is str"),
+        ({"icc_profile": "sRGB"}, TypeError, "icc_profile is str"),
+        ({"xmp": 5}, TypeError, "xmp is int"),
+        ({"save_all": True}, ValueError, "a .gnc file holds one; save every frame"),
+        ({"save_all": True, "append_images": []}, ValueError, "a .gnc file holds one"),
+        ({"append_images": [Image.new("L", (1, 1))]}, ValueError, "a .gnc file holds one"),
+        ({"save_all": False, "append_images": [Image.new("L", (1, 1))]}, ValueError, "append_images is for"),
+    ],
+)
+def test_options_that_do_not_serve_end_as_with_pillows_formats(
+    options: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    for refused in (error, ConfigError, ValueError):
+        with pytest.raises(refused) as caught:
+            made_image("RGB").save(tmp_path / "picture.gnc", **{"codec": TINY} | options)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_options_that_are_none_or_of_other_formats_change_nothing() -> None:
+    names = ("quality", "target_bpp", "target_size", "device", "convert_16_bit", "save_all", "append_images")
+    plain = saved(made_image("RGB"))
+    assert saved(made_image("RGB"), **dict.fromkeys(names)) == plain
+    assert saved(made_image("RGB"), optimize=True, progressive=True, subsampling=0, append_images=[]) == plain
+    assert saved(made_image("RGB"), codec=str(TINY)) == plain
 
 
 def test_16_bit_is_reduced_if_asked_for() -> None:

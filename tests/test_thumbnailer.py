@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import configparser
 import io
+import os
 import struct
 import tomllib
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 from xml.etree import ElementTree
 
 import numpy as np
@@ -170,6 +172,23 @@ def test_weights_that_are_not_there_are_5(
 @pytest.mark.parametrize("text", ["/a/b%20c.gnc", "file:///a/b%2520c.gnc", "file://localhost/a/b%2520c.gnc"])
 def test_paths_and_uris_mean_the_same(text: str) -> None:
     assert local_path(text) == Path("/a/b%20c.gnc")
+
+
+@pytest.mark.parametrize(
+    "name", [b"gr\xfcn.gnc", "grün.gnc".encode(), b"a%41.gnc", b"\xff\xfe.gnc", "写真.gnc".encode()]
+)
+def test_names_that_are_not_utf_8_are_found(name: bytes, tiny_codec: Codec, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    path.write_bytes(tiny_codec.compress(picture()))
+    for quoted in (quote_from_bytes(os.fsencode(path)), str(path).replace("%", "%25")):
+        text = f"file://{quoted}"
+        assert os.fsencode(local_path(text)) == os.fsencode(path)
+        assert main([text, str(tmp_path / "out.png")]) == 0
+
+
+def test_a_zero_byte_is_an_option_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["file:///a%00b.gnc", "out.png"]) == 2
+    assert "zero byte" in capsys.readouterr().err
 
 
 def test_other_machines_are_refused() -> None:

@@ -47,7 +47,8 @@ def gancodec_command(
     gancodec decompress photo.gnc          writes photo.png
     gancodec info photo.gnc                says what is in it
     gancodec doctor                        checks this installation
-    gancodec compress --help               all options of a command, and examples
+    gancodec help compress                 all options of a command, and examples
+    gancodec help exit-codes               what they mean, command by command
 
     \b
     Exit codes of all commands: 0 done, 1 internal error, output not writable or

@@ -7,25 +7,23 @@ Outcomes are reported in the order of the inputs.  Whatever happens, a file has 
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Final, Generic
 
 from gancodec.cli import report, stdout
 from gancodec.cli.ahead import Budget, ahead
+from gancodec.cli.batch_report import BatchReport
 from gancodec.cli.failures import exit_code
 from gancodec.cli.inputs import is_folder, read
-from gancodec.cli.operation import Converted, Group, OpenedT, Operation, StateT
-from gancodec.cli.outputs import Job, is_file, refuse_existing, write_output
+from gancodec.cli.item import Item, Policy
+from gancodec.cli.operation import Group, OpenedT, Operation, StateT
+from gancodec.cli.outputs import Job, is_file, refuse_existing, remove_gnc, write_output
 from gancodec.cli.progress import progress
-from gancodec.cli.totals import Totals
-from gancodec.errors import ConfigError, OutputError
 from gancodec.writing import remove_stale_temporaries
 
 THREADS: Final = min(4, os.cpu_count() or 1)
@@ -37,78 +35,17 @@ BUDGET_PIXELS: Final = 64_000_000
 BATCH_MOST: Final = 32
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """What to do about outputs that exist, inputs that fail, and results that are no gain."""
-
-    force: bool = False
-    """Overwrite."""
-    skip_existing: bool = False
-    """Pass over inputs whose output is there, whole and up to date."""
-    keep_going: bool = False
-    """Go on with the next input after a failure."""
-    json: bool = False
-    """Report each file as a JSON object on stdout."""
-    make_folders: bool = False
-    """Make the folders of outputs."""
-    warn_larger: bool = False
-    """Say which results are not smaller than their inputs."""
-    keep_larger: bool = False
-    """Write no such results."""
-
-    def __post_init__(self) -> None:
-        if self.force and self.skip_existing:
-            raise ConfigError("--force and --skip-existing exclude each other", hint="give one of them; Try --help")
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class _Item(Generic[OpenedT, StateT]):
-    """A job on its way, and what became of it."""
-
-    job: Job
-    pixels: int = 0
-    """Of the budget."""
-    opened: OpenedT | None = None
-    state: StateT | None = None
-    converted: Converted | None = None
-    skipped: bool = False
-    is_larger: bool = False
-    error: Exception | None = None
-    ends_run: bool = False
-    """Whether the error would be that of every other input."""
-    may_replace: bool = False
-    """Whether what was there at the beginning may be overwritten."""
-    bytes_before: int = 0
-    seconds: float = 0.0
-    """Of work on it, waiting left out; of a group, its share."""
-    warnings: list[str]
-
-    @property
-    def is_over(self) -> bool:
-        return self.skipped or self.error is not None or self.converted is not None
-
-    def fail(self, error: Exception) -> None:
-        # Nothing else can be written either where the disk is full.
-        cause = error.__cause__
-        full = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _FULL
-        self.error, self.ends_run = error, self.ends_run or full
-
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-
-
 class Batch(Generic[OpenedT, StateT]):
     """Runs an operation over jobs and reports."""
 
     def __init__(self, operation: Operation[OpenedT, StateT], policy: Policy) -> None:
         self._operation, self._policy = operation, policy
-        self._totals = Totals()
+        self._report = BatchReport(json=policy.json)
         self._writers: Executor
-        self._done: Callable[[str], None]
-        self._pending: list[_Item[OpenedT, StateT]] = []
+        self._pending: list[Item[OpenedT, StateT]] = []
         """Open, of one group, not yet computed."""
         self._group: Group | None = None
-        self._finishing: deque[tuple[_Item[OpenedT, StateT], Future[None] | None]] = deque()
+        self._finishing: deque[tuple[Item[OpenedT, StateT], Future[None] | None]] = deque()
         self._budget = Budget(BUDGET_PIXELS)
         self._ended = False
         """Whether something happened that no other input would survive."""
@@ -116,13 +53,28 @@ class Batch(Generic[OpenedT, StateT]):
 
     def run(self, jobs: Sequence[Job]) -> int:
         """Do all jobs and return the exit code of the command."""
-        policy = self._policy
+        try:
+            self._run(jobs)
+        except KeyboardInterrupt:
+            # What the writers had in hand is on the disk by now, and counts.
+            self._report_finished()
+            if len(jobs) > 1:
+                self._report.summarise(len(jobs), interrupted=True)
+            raise
+        self._report.summarise(len(jobs))
+        totals = self._report.totals
+        if totals.end is not None:
+            return totals.end.exit_code
+        return exit_code(totals.failures, inputs=len(jobs), kept_going=self._policy.keep_going)
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        """Read, compute, write and report."""
         _clean_up(jobs)
         with (
             _closing(ThreadPoolExecutor(THREADS)) as self._writers,
             _closing(ThreadPoolExecutor(THREADS)) as readers,
             closing(self._budget),
-            progress(len(jobs), shown=not policy.json) as self._done,
+            progress(len(jobs), shown=not self._policy.json) as self._report.done,
             report.collected_warnings(),
             closing(
                 # Whoever waits for the next input has what came before computed: the device is free, and the next
@@ -138,57 +90,56 @@ class Batch(Generic[OpenedT, StateT]):
                 self._compute()
             while self._finishing:
                 self._report_next()
-        self._summarise(len(jobs))
-        if self._totals.end is not None:
-            return self._totals.end.exit_code
-        return exit_code(self._totals.failures, inputs=len(jobs), kept_going=policy.keep_going)
 
     @property
     def _goes_on(self) -> bool:
         return not self._ended and (self._policy.keep_going or not self._failed)
 
-    def _read(self, numbered: tuple[int, Job]) -> _Item[OpenedT, StateT]:
+    def _read(self, numbered: tuple[int, Job]) -> Item[OpenedT, StateT]:
         """The first steps, in any thread."""
         number, job = numbered
-        item: _Item[OpenedT, StateT] = _Item(job=job, warnings=[])
+        item: Item[OpenedT, StateT] = Item(job=job, warnings=[])
+        data = None
         with report.listening(item.warnings):
             try:
                 data = self._check(item)
-                item.pixels = 0 if data is None else self._operation.pixels(data, job.source.label)
+                item.pixels = self._operation.pixels(data, job.source.label)
             except Exception as exc:
-                data = None
                 item.fail(exc)
             self._budget.take(number, item.pixels)
             started = time.perf_counter()
-            if data is not None:
+            if data is not None and item.error is None:
                 try:
-                    item.opened = self._operation.open(data, job.source.label)
+                    # Looking whether the output is whole may decode it: that is in the budget, as it has our size.
+                    if not self._is_done(item, data):
+                        item.opened = self._operation.open(data, job.source.label)
                 except Exception as exc:
                     item.fail(exc)
         item.seconds += time.perf_counter() - started
         return item
 
-    def _check(self, item: _Item[OpenedT, StateT]) -> bytes | None:
-        """The bytes of an input that is to be converted; None for one that is skipped."""
+    def _check(self, item: Item[OpenedT, StateT]) -> bytes:
+        """The bytes of an input.  Raises InputError, and ConfigError for an output that is neither new nor wanted."""
         source, output, policy = item.job.source, item.job.output, self._policy
-        data = None
         started = time.perf_counter()
         if output is not None and source.problem is None:
-            if policy.skip_existing and is_file(output):
-                data = read(source)
-                if self._operation.is_done(source.path, data, output):
-                    item.skipped = True
-                    return None
-                item.may_replace = True
-            else:
+            item.had_output = policy.skip_existing and is_file(output)
+            if not item.had_output:
                 refuse_existing(output, force=policy.force)
                 item.may_replace = policy.force
-        data = read(source) if data is None else data
+        data = read(source)
         item.bytes_before = len(data)
         item.seconds = time.perf_counter() - started
         return data
 
-    def _take(self, item: _Item[OpenedT, StateT]) -> None:
+    def _is_done(self, item: Item[OpenedT, StateT], data: bytes) -> bool:
+        """Whether an input may be passed over; else what is there may be replaced.  Raises ConfigError."""
+        if item.had_output and item.job.output is not None:
+            item.skipped = self._operation.is_done(item.job.source.path, data, item.job.output)
+            item.may_replace = not item.skipped
+        return item.skipped
+
+    def _take(self, item: Item[OpenedT, StateT]) -> None:
         """An item in its turn: collect it to its group, or compute the group that it is not of."""
         group = None
         if not item.is_over:
@@ -232,7 +183,7 @@ class Batch(Generic[OpenedT, StateT]):
             item.seconds += share
             self._send(item)
 
-    def _compute_all(self, batch: list[_Item[OpenedT, StateT]]) -> None:
+    def _compute_all(self, batch: list[Item[OpenedT, StateT]]) -> None:
         """Together; where that fails, in halves, so that one input's failure, or too little memory, is not all's."""
         states = None
         try:
@@ -252,7 +203,7 @@ class Batch(Generic[OpenedT, StateT]):
             else:
                 item.state = state
 
-    def _send(self, item: _Item[OpenedT, StateT]) -> None:
+    def _send(self, item: Item[OpenedT, StateT]) -> None:
         """To the writers, unless it is over; report those that are."""
         self._notice(item)
         if item.is_over:
@@ -269,12 +220,12 @@ class Batch(Generic[OpenedT, StateT]):
         while self._finishing and (len(self._finishing) > DEPTH or _is_done(self._finishing[0][1])):
             self._report_next()
 
-    def _notice(self, item: _Item[OpenedT, StateT]) -> None:
+    def _notice(self, item: Item[OpenedT, StateT]) -> None:
         """Failures of reading and computing end the run before it is their turn to be reported."""
         self._failed = self._failed or item.error is not None
         self._ended = self._ended or item.ends_run
 
-    def _finish(self, item: _Item[OpenedT, StateT]) -> None:
+    def _finish(self, item: Item[OpenedT, StateT]) -> None:
         """The last steps; for files, in any thread."""
         started = time.perf_counter()
         with report.listening(item.warnings):
@@ -288,11 +239,11 @@ class Batch(Generic[OpenedT, StateT]):
         item.seconds += time.perf_counter() - started
         self._release(item)
 
-    def _release(self, item: _Item[OpenedT, StateT]) -> None:
+    def _release(self, item: Item[OpenedT, StateT]) -> None:
         item.opened = item.state = None
         self._budget.give(item.pixels)
 
-    def _write(self, item: _Item[OpenedT, StateT]) -> None:
+    def _write(self, item: Item[OpenedT, StateT]) -> None:
         assert item.opened is not None and item.state is not None
         converted = self._operation.finish(item.opened, item.state)
         item.is_larger = self._policy.warn_larger and len(converted.data) >= item.bytes_before
@@ -303,72 +254,32 @@ class Batch(Generic[OpenedT, StateT]):
             write_output(
                 output, converted.data, make_folders=self._policy.make_folders, replace=item.may_replace
             )
+        else:
+            item.is_left_alone = True
+            if is_file(output):  # it must not look like the result
+                removed = self._policy.force and remove_gnc(output)
+                item.removed, item.stale = (output, None) if removed else (None, output)
         item.converted = converted
 
     def _report_next(self) -> None:
-        item, future = self._finishing.popleft()
+        item, future = self._finishing[0]
         if future is not None:
             if self._ended and future.cancel():
+                self._finishing.popleft()
                 return
-            future.result()
+            future.result()  # Ctrl-C comes here more often than elsewhere: so the item still stands in the queue
+        self._finishing.popleft()
         self._notice(item)
-        label = item.job.source.label
-        self._done(label)
-        for message in item.warnings:
-            report.warn(label, message)
-        if item.error is not None:
-            self._report_failure(item, item.error)
-        elif item.skipped:
-            self._totals.skipped += 1
-            self._report_row(item, {"skipped": True})
-        else:
-            self._report_success(item)
+        self._report.count(item)
+        self._report.tell(item)
 
-    def _report_failure(self, item: _Item[OpenedT, StateT], error: Exception) -> None:
-        failure = report.error(item.job.source.label, error)
-        self._totals.failures.append(failure)
-        if item.ends_run and self._totals.end is None:
-            self._totals.end = failure
-        if self._policy.json:
-            report.json_line({"input": item.job.source.name, "error": failure.text, "exit_code": failure.exit_code})
-
-    def _report_success(self, item: _Item[OpenedT, StateT]) -> None:
-        assert item.converted is not None
-        converted, header = item.converted, item.converted.header
-        left_alone = item.is_larger and self._policy.keep_larger
-        if item.is_larger:
-            sizes = f"{len(converted.data):,} bytes, the input {item.bytes_before:,}"
-            then = "left alone" if left_alone else "--fallback keep would leave it alone"
-            report.warn(item.job.source.label, f"its .gnc file is not smaller: {sizes}; {then}")
-        if left_alone:
-            self._totals.left_alone += 1
-        else:
-            self._totals.add(converted, item.bytes_before)
-        self._report_row(
-            item,
-            {
-                "bytes_before": item.bytes_before,
-                "bytes_after": len(converted.data),
-                "bpp": converted.bpp,
-                "width": header.width,
-                "height": header.height,
-                "quality": header.quality,
-                "seconds": round(item.seconds, 4),
-                **({"left_alone": True} if left_alone else {}),
-            },
-        )
-
-    def _report_row(self, item: _Item[OpenedT, StateT], row: Mapping[str, object]) -> None:
-        if self._policy.json:
-            report.json_line({"input": item.job.source.name, "output": item.job.output_name, **row})
-
-    def _summarise(self, inputs: int) -> None:
-        """The last lines.  A single failure has said all already."""
-        if self._policy.json:
-            report.json_line({"summary": self._totals.as_row(inputs)})
-        elif inputs > 1 or not self._totals.failures:
-            for line in self._totals.as_lines(inputs):
-                report.say(line)
+    def _report_finished(self) -> None:
+        """After Ctrl-C: what was finished all the same."""
+        for item, future in self._finishing:
+            if future is None or (future.done() and not future.cancelled() and future.exception() is None):
+                self._report.count(item)
+                self._report.tell(item)
+        self._finishing.clear()
 
 
 @contextmanager

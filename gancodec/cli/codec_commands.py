@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancodec.cli import inspecting, options
+from gancodec.cli import inspecting, options, report
 from gancodec.cli.app import DeviceOption, Json, Task, app
-from gancodec.cli.batch import Batch, Policy
-from gancodec.cli.inputs import GNC_SUFFIXES, expand
+from gancodec.cli.batch import Batch
+from gancodec.cli.completing import codec_names
+from gancodec.cli.exit_codes import of_command
+from gancodec.cli.inputs import GNC_SUFFIXES, Source, expand, without_repeats
+from gancodec.cli.item import Policy
 from gancodec.cli.loading import Decoders
 from gancodec.cli.options import Device, Fallback, PictureFormat
 from gancodec.cli.outputs import names_folder, plan
@@ -32,8 +36,11 @@ Output = Annotated[
 ]
 DecoderName = Annotated[
     str | None,
-    typer.Option("--codec", metavar="NAME|PATH", help="Default: the codec that the file names.", show_default=False),
-]
+    typer.Option(
+        "--codec", metavar="NAME|PATH", help="Default: the codec that the file names.", show_default=False,
+        autocompletion=codec_names,
+    ),
+]  # fmt: skip
 Recursive = Annotated[
     bool, typer.Option("-r", "--recursive", help="Search folders; -o DIR mirrors the tree below each of them.")
 ]
@@ -42,8 +49,8 @@ SkipExisting = Annotated[
     bool,
     typer.Option(
         "--skip-existing",
-        help="Pass over inputs whose output is there, whole and of that size; .gnc files also: no older, of that codec "
-        "and rate. Realism and formats are not compared.",
+        help="Pass over inputs whose output is there, whole and of that size; .gnc files also: newer, of that mode, "
+        "codec and rate. Not noticed: another realism or format, edits under a clock that was set back.",
     ),
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure; exit code 7 at the end.")]
@@ -52,7 +59,7 @@ NoMetadata = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=of_command("compress"))
 def compress(
     inputs: Inputs,
     output: Output = None,
@@ -73,7 +80,10 @@ def compress(
             show_default=False,
         ),
     ] = None,
-    codec: Annotated[str, typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.")] = DEFAULT_CODEC,
+    codec: Annotated[
+        str,
+        typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.", autocompletion=codec_names),
+    ] = DEFAULT_CODEC,
     device: DeviceOption = Device.AUTO,
     recursive: Recursive = False,
     force: Force = False,
@@ -81,7 +91,11 @@ def compress(
     keep_going: KeepGoing = False,
     fallback: Annotated[
         Fallback,
-        typer.Option("--fallback", help="Where the .gnc file is not smaller: write it, or keep the source alone."),
+        typer.Option(
+            "--fallback",
+            help="Where the .gnc file is not smaller: write it, or keep the source alone; an older .gnc file is named "
+            "then, and with -f removed.",
+        ),
     ] = Fallback.WRITE,
     convert_16_bit: Annotated[
         bool, typer.Option("--convert-16-bit", help="Reduce pictures of 16 bits to 8 instead of refusing them.")
@@ -100,7 +114,7 @@ def compress(
     cat photo.jpg | gancodec compress - > photo.gnc   in a pipe
     """
     rate = options.rate_from(quality, target_bpp, target_size)
-    sources = expand(inputs, recursive=recursive, suffixes=PICTURE_SUFFIXES, folder_hint=FOLDER_HINT)
+    sources = _sources(inputs, output, recursive, PICTURE_SUFFIXES)
     into_folder = names_folder(output, sources, GNC_SUFFIXES)
     keep_larger = fallback is Fallback.KEEP
     policy = _policy(force, skip_existing, keep_going, json, into_folder, warn_larger=True, keep_larger=keep_larger)
@@ -126,7 +140,7 @@ def compress(
     return task
 
 
-@app.command()
+@app.command(epilog=of_command("decompress"))
 def decompress(
     inputs: Inputs,
     output: Output = None,
@@ -158,7 +172,7 @@ def decompress(
     """
     if realism is not None:
         options.in_range("--realism", realism, 1)
-    sources = expand(inputs, recursive=recursive, suffixes=GNC_SUFFIXES, folder_hint=FOLDER_HINT)
+    sources = _sources(inputs, output, recursive, GNC_SUFFIXES)
     into_folder = names_folder(output, sources, options.FORMAT_OF_SUFFIX)
     picture_format = options.format_from(format, output, output_is_folder=into_folder)
     policy = _policy(force, skip_existing, keep_going, json, into_folder)
@@ -181,7 +195,7 @@ def decompress(
     return task
 
 
-@app.command()
+@app.command(epilog=of_command("info"))
 def info(files: GncFiles, json: Json = False) -> Task:
     """Say what is in .gnc files.
 
@@ -194,7 +208,7 @@ def info(files: GncFiles, json: Json = False) -> Task:
     return lambda: inspecting.info(files, as_json=json)
 
 
-@app.command()
+@app.command(epilog=of_command("verify"))
 def verify(files: GncFiles, codec: DecoderName = None, device: DeviceOption = Device.AUTO, json: Json = False) -> Task:
     """Check .gnc files completely.
 
@@ -206,7 +220,7 @@ def verify(files: GncFiles, codec: DecoderName = None, device: DeviceOption = De
     return lambda: inspecting.verify(files, decoders=Decoders(codec, device.value), as_json=json)
 
 
-@app.command()
+@app.command(epilog=of_command("models"))
 def models(json: Json = False) -> Task:
     """List the codecs that are there.
 
@@ -216,6 +230,15 @@ def models(json: Json = False) -> Task:
     GANCODEC_CODECS=~/codecs gancodec models
     """
     return lambda: inspecting.models(as_json=json)
+
+
+def _sources(inputs: list[str], output: str | None, recursive: bool, suffixes: Collection[str]) -> list[Source]:
+    """The inputs, each once, and a word about those that were given again."""
+    found = expand(inputs, recursive=recursive, suffixes=suffixes, folder_hint=FOLDER_HINT)
+    sources = without_repeats(found, mirrored=output is not None)
+    if repeats := len(found) - len(sources):
+        report.say(f"{repeats} input{'' if repeats == 1 else 's'} given more than once, done once")
+    return sources
 
 
 def _policy(

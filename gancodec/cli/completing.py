@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 import os
+from contextlib import suppress
 from typing import Final
 
 from gancodec.cli import report
+from gancodec.errors import ModelError
 
 PROGRAM: Final = "gancodec"
 VARIABLE: Final = "_GANCODEC_COMPLETE"
@@ -33,6 +35,29 @@ def show_script(shell: Shell) -> int:
     for line in script.splitlines():
         report.data(line)
     return 0
+
+
+def codec_names(incomplete: str) -> list[str]:
+    """Names of codecs that begin so: what --codec takes beside paths, which the shell completes."""
+    from gancodec.registry import known_models
+
+    with suppress(ModelError):  # a broken manifest is no message for somebody who pressed Tab
+        return sorted({entry.name for entry in known_models() if entry.name.startswith(incomplete)})
+    return []
+
+
+def codec_lists(incomplete: str) -> list[str]:
+    """The same for lists with commas: the last name is completed, by one that is not there yet."""
+    before, comma, last = incomplete.rpartition(",")
+    there = before.split(",")
+    return [f"{before}{comma}{name}" for name in codec_names(last) if name not in there]
+
+
+def topics(incomplete: str) -> list[str]:
+    """What `gancodec help` can be asked about."""
+    from gancodec.cli.helping import TOPICS
+
+    return [topic for topic in TOPICS if topic.startswith(incomplete)]
 
 
 def prepare() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from PIL import Image
 
 from gancodec.cli.loading import load_codec
 from gancodec.cli.operation import Converted, Group
@@ -16,6 +19,8 @@ from gancodec.container.header import QUALITY_MAX, QUALITY_STEPS
 from gancodec.defaults import DEFAULT_QUALITY
 from gancodec.errors import FormatError, GancodecError, UnsupportedVersionError
 from gancodec.picture import Metadata, Picture, encode_alpha, read_picture, read_size, upright
+from gancodec.picture.modes import MAX_SIDE_PX
+from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 from gancodec.registry import ModelEntry, resolve
 
 if TYPE_CHECKING:
@@ -39,13 +44,12 @@ class Compression:
     _entry: ModelEntry | None = field(default=None, init=False)
 
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
-        """Whether `output` is whole, of a picture of that size, with that codec and rate, and no older than `source`.
+        """Whether `output` is whole, of such a picture, with that codec and rate, and written after `source` was.
 
-        Raises ConfigError for other files, PictureError for the input.
+        False for .gnc files that are damaged, or no newer than the input.  Raises ConfigError for other files, for
+        what other options made of the same input, or what was never made of it; PictureError for the input.
         """
-        written = output.read_bytes()
-        if written and not written.startswith(MAGIC):
-            raise exists(output, "is no .gnc file")
+        written = _read_gnc(output)
         try:
             container = read_container(written)
         except UnsupportedVersionError as exc:
@@ -53,17 +57,16 @@ class Compression:
         except FormatError:
             return False  # damaged: there is nothing to lose
         header = container.header
-        width, height = read_size(data)
-        if sorted((width, height)) != sorted((header.width, header.height)):
-            raise exists(output, f"is of another picture, {header.width}×{header.height}")
+        if source is None or not is_current(output, source):
+            return False
+        if not _fits(header, data):
+            raise exists(output, f"is of another picture, {header.mode.name} {header.width}×{header.height}")
         self._entry = self._entry or resolve(self.codec_name)
         if header.model_id != self._entry.model_id or not self._has_rate(header, len(written)):
             raise exists(output, "was made with another codec or rate")
         if not self.keep_metadata and {b"EXIF", b"XMP "} & set(header.metadata_types):
             raise exists(output, "carries metadata that was to be dropped")
-        if container.damaged:
-            return False
-        return source is not None and is_current(output, source)
+        return not container.damaged
 
     def pixels(self, data: bytes, label: str) -> int:
         """Raises PictureError."""
@@ -136,3 +139,41 @@ class Compression:
             return size <= target and (most or size >= CLOSE * target)
         wanted = DEFAULT_QUALITY if rate.quality is None else rate.quality
         return not self._entry.has_quality or header.quality_256 == round(wanted * QUALITY_STEPS)
+
+
+def _read_gnc(output: Path) -> bytes:
+    """A .gnc file, or an empty one.  Raises ConfigError for any other, of which it reads the start only."""
+    try:
+        with output.open("rb") as file:
+            start = file.read(len(MAGIC))
+            if start not in (b"", MAGIC):
+                raise exists(output, "is no .gnc file")
+            return start + file.read()
+    except OSError as exc:
+        raise exists(output, f"cannot be read: {exc.strerror}") from exc
+
+
+def _fits(header: Header, data: bytes) -> bool:
+    """Whether a .gnc file may be of the picture `data`, by size and mode.  Raises PictureError."""
+    with pixel_limit(MAX_SIDE_PX**2), pillow_errors("input"), Image.open(io.BytesIO(data)) as image:
+        size, modes = image.size, _modes(image)
+    # Pictures are turned upright where their metadata is dropped, and TIFF always is.
+    same_size = sorted(size) == sorted((header.width, header.height))
+    return same_size and (modes is None or header.mode.name in modes)
+
+
+def _modes(image: Image.Image) -> frozenset[str] | None:
+    """The modes that the .gnc file of an image may have, as far as its header tells; None: any."""
+    match image.mode:
+        case "LA" | "La":
+            return frozenset({"LA"})
+        case "RGBA" | "RGBa" | "PA":
+            return frozenset({"RGBA"})
+        case "1" | "L":
+            # A transparent colour becomes alpha.
+            return frozenset({"L", "LA"} if "transparency" in image.info else {"L"})
+        case "RGB" | "P":
+            return frozenset({"RGB", "RGBA"} if image.has_transparency_data else {"RGB"})
+        case "CMYK" | "YCbCr" | "LAB" | "HSV":
+            return frozenset({"RGB"})
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from gancodec.cli.loading import Decoders
 from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import PictureFormat
 from gancodec.cli.outputs import exists
-from gancodec.container import Container, read_container, read_header
+from gancodec.container import MAX_SIDE, Container, read_container, read_header
 from gancodec.errors import DamagedMetadataWarning, GancodecError
-from gancodec.picture import Picture, read_size, write_picture
+from gancodec.picture import Picture, write_picture
 from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 
 
@@ -42,18 +41,20 @@ class Decompression:
 
         It may be the original that the .gnc file was made of: so it is never made anew, whatever the clock says.
         """
-        header, written = read_header(data), output.read_bytes()
+        header = read_header(data)
+        if max(header.width, header.height) > MAX_SIDE:
+            return False  # open() says so; what is there may claim the same size
+        wanted = sorted((header.width, header.height))
         try:
-            width, height = read_size(written, name=str(output))
+            # From the file, not from its bytes: a film that has the picture's name need not go through memory.
+            with pixel_limit(MAX_SIDE**2), pillow_errors(str(output)), Image.open(output) as image:
+                if sorted(image.size) == wanted:
+                    image.load()  # all of it: verify() looks at little else than PNG's checksums
+                width, height = image.size
         except GancodecError as exc:
             raise exists(output, "is no whole picture") from exc
-        if sorted((width, height)) != sorted((header.width, header.height)):
+        if sorted((width, height)) != wanted:
             raise exists(output, f"is another picture, {width}×{height}")
-        try:
-            with pixel_limit(width * height), pillow_errors(str(output)), Image.open(io.BytesIO(written)) as image:
-                image.load()  # all of it: verify() looks at little else than PNG's checksums
-        except GancodecError as exc:
-            raise exists(output, "is no whole picture") from exc
         return True
 
     def pixels(self, data: bytes, label: str) -> int:

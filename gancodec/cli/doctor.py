@@ -73,8 +73,9 @@ def examine(device: str, *, as_json: bool) -> int:
                 }
             )
         else:
-            advice = f"; {finding.advice}" if finding.advice else ""
-            report.data(f"{finding.level.value:<8} {finding.check:<18} {finding.found}{advice}")
+            report.data(f"{finding.level.value:<8} {finding.check:<18} {finding.found}")
+            if finding.advice:
+                report.data(f"{'':<8} -> {finding.advice}")
     if not as_json:
         report.data(", ".join(f"{count} {level.value}" for level, count in counts.items()))
     return 1 if counts[Level.FAIL] else 0
@@ -112,14 +113,14 @@ def _findings(device: str) -> Iterator[Finding]:
     entries: list[ModelEntry] = []
     yield from guarded("weights", lambda: doctor_codecs.shipped(entries))
     yield from guarded("GANCODEC_CODECS", lambda: doctor_codecs.others(entries))
-    for entry in entries:
+    for entry, name in zip(entries, doctor_codecs.names_apart(entries), strict=True):
         if has_torch:
-            yield from _self_test(entry, device)
+            yield from _self_test(entry, name, device)
         else:
-            yield warning(f"codec {entry.name}", "not tried, for want of torch")
+            yield warning(f"codec {name}", "not tried, for want of torch")
 
 
-def _self_test(entry: ModelEntry, device: str) -> Iterator[Finding]:
+def _self_test(entry: ModelEntry, name: str, device: str) -> Iterator[Finding]:
     from gancodec.cli import doctor_codecs
 
-    return guarded(f"codec {entry.name}", lambda: doctor_codecs.self_test(entry, device))
+    return guarded(f"codec {name}", lambda: doctor_codecs.self_test(entry, name, device))

@@ -22,6 +22,7 @@ LITTLE_SPACE: Final = 200_000_000
 """Bytes below which a run over many pictures may fill the disk."""
 EXTRAS: Final = ("eval", "service", "train")
 ASKED_FOR_CUDA: Final = "cuda"
+NO_CUDA: Final = "cpu"
 
 
 def package() -> Iterator[Finding]:
@@ -90,6 +91,10 @@ def torch_build() -> Iterator[Finding]:
 
 def cuda(device: str) -> Iterator[Finding]:
     """CUDA devices, or why there are none: a failure if ``device`` asks for one."""
+    if device == NO_CUDA:
+        # To ask would start the driver, and take memory of a GPU that others may be using.
+        yield ok("cuda", "not looked for: computing on the CPU, as asked")
+        return
     import torch
 
     if not torch.cuda.is_available():
@@ -102,11 +107,14 @@ def cuda(device: str) -> Iterator[Finding]:
             yield ok("cuda", f"{reason}: computing on the CPU")
         return
     for index in range(torch.cuda.device_count()):
-        name = torch.cuda.get_device_name(index)
-        free, total = torch.cuda.mem_get_info(index)
-        yield ok(
-            f"cuda:{index}", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, CUDA {torch.version.cuda}"
-        )
+        check = f"cuda:{index}"
+        try:
+            name = torch.cuda.get_device_name(index)
+            free, total = torch.cuda.mem_get_info(index)
+        except Exception as exc:  # one that is full or in exclusive use does not hide the others
+            yield fail(check, _line(exc).partition("http")[0], "see nvidia-smi for who uses it, or use --device cpu")
+            continue
+        yield ok(check, f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, CUDA {torch.version.cuda}")
 
 
 def _why_no_cuda() -> tuple[str, str]:

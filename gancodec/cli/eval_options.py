@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from gancodec.cli.completing import codec_lists
 from gancodec.cli.suggestions import did_you_mean
 from gancodec.errors import ConfigError
 
@@ -111,8 +112,12 @@ Inputs = Annotated[
     list[Path], typer.Argument(metavar="DIR|FILE...", help="Pictures; of folders those in them, not below.")
 ]
 Codecs = Annotated[
-    str, typer.Option("--codec", metavar="NAME|PATH[,...]", help="What is measured; the first is compared with all.")
-]
+    str,
+    typer.Option(
+        "--codec", metavar="NAME|PATH[,...]", help="What is measured; the first is compared with all.",
+        autocompletion=codec_lists,
+    ),
+]  # fmt: skip
 Qualities = Annotated[str, typer.Option("--qualities", metavar="Q[,Q...]", help="Of codecs, 0 to 100.")]
 Realisms = Annotated[
     str, typer.Option("--realism", metavar="R[,R...]", help="0 (faithful) to 1 (generated detail), a curve each.")

@@ -64,6 +64,23 @@ def expand(
     return sources
 
 
+def without_repeats(sources: Sequence[Source], *, mirrored: bool) -> list[Source]:
+    """The sources without those that were named before, whatever the spelling, and so have the same output.
+
+    mirrored: outputs lie where the tree below a given folder says, so that a file that is found below two folders has
+    two outputs.  Links have names of their own, and outputs.
+    """
+    kept: dict[object, Source] = {}
+    for source in sources:
+        path = source.path
+        if path is None:
+            kept[None] = source
+        else:
+            place = os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))  # noqa: PTH118
+            kept.setdefault((place, source.below if mirrored else None), source)
+    return list(kept.values())
+
+
 def read(source: Source) -> bytes:
     """All bytes of the input.  Raises InputError."""
     if source.problem is not None:

@@ -9,12 +9,14 @@ import typer
 from gancodec.cli import bench_options, benchmarking, eval_options, evaluating
 from gancodec.cli.app import DeviceOption, Json, Task, app
 from gancodec.cli.bench_options import BenchOptions
+from gancodec.cli.completing import codec_names
 from gancodec.cli.eval_options import EvalOptions
+from gancodec.cli.exit_codes import of_command
 from gancodec.cli.options import Device
 from gancodec.defaults import DEFAULT_CODEC
 
 
-@app.command("eval")
+@app.command("eval", epilog=of_command("eval"))
 def evaluate(
     inputs: eval_options.Inputs,
     codec: eval_options.Codecs = DEFAULT_CODEC,
@@ -52,7 +54,7 @@ def evaluate(
     return lambda: evaluating.evaluate(given)
 
 
-@app.command()
+@app.command(epilog=of_command("compare"))
 def compare(
     a: eval_options.OnePicture,
     b: eval_options.OtherPicture,
@@ -78,10 +80,13 @@ def compare(
     )  # fmt: skip
 
 
-@app.command()
+@app.command(epilog=of_command("bench"))
 def bench(
     pictures: bench_options.Pictures = None,
-    codec: Annotated[str, typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.")] = DEFAULT_CODEC,
+    codec: Annotated[
+        str,
+        typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.", autocompletion=codec_names),
+    ] = DEFAULT_CODEC,
     quality: bench_options.Quality = None,
     device: DeviceOption = Device.AUTO,
     sizes: bench_options.Sizes = None,

@@ -52,15 +52,15 @@ class Operation(Protocol[OpenedT, StateT]):
     What can go wrong without the networks goes wrong before they are loaded.
     """
 
+    def pixels(self, data: bytes, label: str) -> int:
+        """Of the input's picture: what working on it costs.  In any thread; raises what open() would."""
+
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
         """Whether the file `output` is what this operation made of the input `data` from `source`.
 
-        In any thread.  As far as that can be told without doing it again.  False where it may be made anew; raises
-        ConfigError where it may be somebody's only copy of something else.
+        In any thread, when pixels() of the input are granted.  As far as that can be told without doing it again.
+        False where it may be made anew; raises ConfigError where it may be somebody's only copy of something else.
         """
-
-    def pixels(self, data: bytes, label: str) -> int:
-        """Of the input's picture: what working on it costs.  In any thread; raises what open() would."""
 
     def open(self, data: bytes, label: str) -> OpenedT:
         """Check the input as far as that is cheap.  In any thread."""

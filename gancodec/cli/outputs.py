@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gancodec.cli.inputs import STANDARD_STREAM, Source, is_folder
+from gancodec.container import MAGIC
 from gancodec.errors import ConfigError, OutputError
 from gancodec.writing import write_file
 
@@ -97,11 +98,32 @@ def exists(output: Path, what: str) -> ConfigError:
 
 
 def is_current(output: Path, source: Path) -> bool:
-    """Whether `output` is no older than `source`; False where that is not to be learnt."""
+    """Whether `output` was written after the last change of `source`; False where that is not to be learnt.
+
+    Changes are those of the contents and, as copying may keep the old time of those, of the file's name, rights or
+    place.  Equal times do not count: clocks of file systems are as coarse as two seconds.
+    """
     try:
-        return output.stat().st_mtime_ns >= source.stat().st_mtime_ns
+        changed = source.stat()
+        return output.stat().st_mtime_ns > max(changed.st_mtime_ns, changed.st_ctime_ns)
     except OSError:
         return False
+
+
+def remove_gnc(output: Path) -> bool:
+    """Remove an output that is a .gnc file, or an empty one; returns False for any other.  Raises OutputError.
+
+    Of a link only the link is removed.
+    """
+    try:
+        with output.open("rb") as file:
+            start = file.read(len(MAGIC))
+        if start not in (b"", MAGIC):
+            return False
+        output.unlink()
+    except OSError as exc:
+        raise OutputError(f"cannot remove {output}: {exc.strerror}", hint="check the rights of its folder") from exc
+    return True
 
 
 def write_output(output: Path, data: bytes, *, make_folders: bool, replace: bool) -> None:

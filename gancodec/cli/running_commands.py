@@ -8,11 +8,13 @@ import typer
 
 from gancodec.cli import serving, train_options, training
 from gancodec.cli.app import DeviceOption, Json, Task, app
+from gancodec.cli.completing import codec_lists
+from gancodec.cli.exit_codes import of_command
 from gancodec.cli.options import Device
 from gancodec.cli.train_options import StageChoice, TrainOptions
 
 
-@app.command()
+@app.command(epilog=of_command("train"))
 def train(
     codec: train_options.CodecFamily,
     data: train_options.Data,
@@ -62,13 +64,16 @@ def train(
     return lambda: training.train(given, as_json=json)
 
 
-@app.command()
+@app.command(epilog=of_command("serve"))
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on.")] = 8000,
     codec: Annotated[
         str | None,
-        typer.Option("--codec", metavar="NAME|PATH[,...]", help="Default: all that are shipped.", show_default=False),
+        typer.Option(
+            "--codec", metavar="NAME|PATH[,...]", help="Default: all that are shipped.", show_default=False,
+            autocompletion=codec_lists,
+        ),
     ] = None,
     device: Annotated[
         Device | None,

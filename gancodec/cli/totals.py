@@ -71,18 +71,23 @@ class Totals:
             "seconds": round(self.seconds, 4),
         }
 
-    def as_lines(self, inputs: int) -> list[str]:
+    def as_lines(self, inputs: int, *, interrupted: bool = False) -> list[str]:
         """A line for one file; for several a table with a row for each way in which they ended."""
         rows = self._counts()
         if inputs == 1:
             return ["; ".join([*rows.values(), f"{self.seconds:.1f} s"])]
         if rest := inputs - self._tried:
-            then = "--keep-going goes on" if self.end is None else self.end.text
-            rows["not tried"] = f"{_files(rest)} behind the failure; {then}"
+            rows["not tried"] = f"{_files(rest)} {self._why_not_tried(interrupted)}"
         speed = f", {self.pixels / 1e6 / self.seconds:.1f} Mpixel/s" if self.files else ""
         rows |= {"time": f"{self.seconds:.1f} s{speed}"}
         width = max(map(len, rows))
         return [f"{name:<{width}}  {text}" for name, text in rows.items()]
+
+    def _why_not_tried(self, interrupted: bool) -> str:
+        if interrupted:
+            return "when it was interrupted; --skip-existing goes on"
+        then = "--keep-going goes on" if self.end is None else self.end.text
+        return f"behind the failure; {then}"
 
     @property
     def _tried(self) -> int:

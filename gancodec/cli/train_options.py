@@ -184,8 +184,9 @@ def _presets() -> dict[str, dict[str, Any]]:
     return {family.value: tomllib.loads((PRESETS / f"{family}.toml").read_text(encoding="utf-8")) for family in Family}
 
 
-def _weight(option: str, key: str, what: str) -> Any:
-    text = f"{what} Default: {preset_value('training', key)}."
+def _weight(option: str, key: str, what: str, *, may_be_0: bool = True) -> Any:
+    values = "0 or more" if may_be_0 else "above 0"
+    text = f"{what} A factor, {values}. Default: {preset_value('training', key)}."
     return typer.Option(option, metavar="X", help=text, show_default=False)
 
 
@@ -213,12 +214,12 @@ LambdaX = Annotated[
     typer.Option(
         "--lambda-x",
         metavar="X[,X...]",
-        help="Weight of the distortion: larger gives better pictures and larger files. Several make one codec each, "
-        f"every next one started from its neighbour. Default: {preset_value('training', 'lambda_x')}.",
+        help="Weight of the distortion: larger gives better pictures and larger files. Factors above 0; several make "
+        f"one codec each, every next one started from its neighbour. Default: {preset_value('training', 'lambda_x')}.",
         show_default=False,
     ),
 ]
-LambdaR = Annotated[float | None, _weight("--lambda-r", "lambda_r", "Factor on the price of bits (photo).")]
+LambdaR = Annotated[float | None, _weight("--lambda-r", "lambda_r", "Price of bits (photo).", may_be_0=False)]
 LambdaFm = Annotated[
     float | None, _weight("--lambda-fm", "lambda_fm", "Weight of feature matching, within --lambda-adv.")
 ]
@@ -248,7 +249,8 @@ Channels = Annotated[
     typer.Option(
         "--channels",
         metavar="4|8|16",
-        help=f"Of extreme: symbols for each 16x16 pixels. Default: {preset_value('model', 'symbol_channels')}.",
+        help="Of extreme: symbols for each 16x16 pixels, one of the three numbers. "
+        f"Default: {preset_value('model', 'symbol_channels')}.",
         show_default=False,
     ),
 ]
@@ -271,11 +273,16 @@ Init = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was interrupted.")]
-MaxMinutes = Annotated[float, typer.Option("--max-minutes", metavar="N", help="Of training, for each codec.")]
-Seed = Annotated[
-    int | None, _number("--seed", "seed", "Of crops, noise and first weights.", "N", least=0, most=SEED_MAX)
+MaxMinutes = Annotated[
+    float, typer.Option("--max-minutes", metavar="MINUTES", help="Of training, for each codec; above 0.")
 ]
-Batch = Annotated[int | None, _number("--batch", "batch", "Crops a step, for each process.", "N", least=1)]
+Seed = Annotated[
+    int | None,
+    _number("--seed", "seed", "Of crops, noise and first weights; a whole number.", "N", least=0, most=SEED_MAX),
+]
+Batch = Annotated[
+    int | None, _number("--batch", "batch", "Crops a step, for each process; a whole number.", "CROPS", least=1)
+]
 Crop = Annotated[
     int | None, _number("--crop", "crop_px", "Side of the crops in pixels, a multiple of 64.", "PX", least=64)
 ]

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from numbers import Real
 from typing import Final
 
-from gancodec.errors import ConfigError
+from gancodec.pillow.errors import OptionError, other_type
+from gancodec.pillow.saving import checked_device
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """An image keeps those that were in force when it was opened.  Raises ConfigError."""
+    """An image keeps those that were in force when it was opened.  Raises OptionError, OptionTypeError."""
 
     realism: float = 0.0
     """0 (faithful) to 1 (generated detail)."""
@@ -21,8 +23,11 @@ class Options:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``; for saving as well."""
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.realism, int | float) and 0 <= self.realism <= 1):
-            raise ConfigError(f"realism is {self.realism!r}", hint="use 0 to 1")
+        if isinstance(self.realism, bool) or not isinstance(self.realism, Real):
+            raise other_type("realism", self.realism, "use 0 to 1")
+        if not 0 <= self.realism <= 1:  # true for NaN, too
+            raise OptionError(f"realism is {self.realism!r}", hint="use 0 to 1")
+        checked_device(self.device)
 
     def but(self, *, realism: float | None, device: str | None) -> Options:
         """These, with what is given in place of theirs."""
@@ -47,7 +52,10 @@ def current_options() -> Options:
 
 @contextmanager
 def options(*, realism: float | None = None, device: str | None = None) -> Iterator[None]:
-    """Options for images opened in this block, in this thread or task; what is not given stays.  Raises ConfigError."""
+    """Options for images opened in this block, in this thread or task; what is not given stays.
+
+    Raises OptionError.
+    """
     token = _of_block.set(current_options().but(realism=realism, device=device))
     try:
         yield
@@ -56,5 +64,8 @@ def options(*, realism: float | None = None, device: str | None = None) -> Itera
 
 
 def set_options(*, realism: float | None = None, device: str | None = None) -> None:
-    """Options for the whole process, outside of ``options`` blocks; what is not given stays.  Raises ConfigError."""
+    """Options for the whole process, outside of ``options`` blocks; what is not given stays.
+
+    Raises OptionError.
+    """
     _of_process.options = _of_process.options.but(realism=realism, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,6 +139,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GANCODEC_TRACEBACK", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def settle(folder: Path) -> Callable[[], None]:
+    """Wait until what is written is newer than what is there, by the file system's clock."""
+
+    def wait() -> None:
+        now, latest = folder / "now", time.time_ns() + 10_000_000
+        while not now.exists() or now.stat().st_mtime_ns <= latest:
+            now.unlink(missing_ok=True)
+            now.touch()
+            time.sleep(0.002)
+        now.unlink()
+
+    return wait
 
 
 class Run:

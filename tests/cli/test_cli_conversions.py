@@ -185,7 +185,7 @@ def test_json_has_a_line_for_each_file_and_a_summary(run: Any, picture: Save, fo
         "height": 6,
         "quality": 70,
     }
-    assert second == {"input": "b.png", "error": "no such file; check the name", "exit_code": 3}
+    assert second == {"input": "b.png", "output": None, "error": "no such file; check the name", "exit_code": 3}
     assert third["input"] == "c.png"
     summary = last["summary"]
     assert (summary["files"], summary["failed"], summary["skipped"]) == (2, 1, 0)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tomllib
@@ -22,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 
 from gancodec import registry
 from gancodec.cli import doctor_codecs, doctor_machine, requirements
-from gancodec.cli.completing import VARIABLE
+from gancodec.cli.completing import VARIABLE, codec_names
 from gancodec.cli.main import main
 from gancodec.cli.suggestions import did_you_mean
 
@@ -68,7 +69,7 @@ def test_a_sound_installation_is_0(run: Any) -> None:
 @pytest.mark.usefixtures("weights")
 def test_people_get_a_line_a_finding_and_a_count(run: Any) -> None:
     lines = run("doctor").out.decode().splitlines()
-    assert all(line.startswith(("ok ", "warning ", "FAIL ")) for line in lines[:-1])
+    assert all(line.startswith(("ok ", "warning ", "FAIL ", "         -> ")) for line in lines[:-1])
     assert lines[-1].endswith(" 0 FAIL")
 
 
@@ -107,6 +108,73 @@ def test_codecs_of_the_user_are_tried(run: Any, folder: Path, monkeypatch: pytes
     assert found["codec tiny-extreme"]["level"] == "FAIL"
     assert "again" in found["codec tiny-extreme"]["advice"]
     assert found["GANCODEC_CODECS"]["level"] == "warning"
+
+
+@pytest.fixture
+def mine(weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of GANCODEC_CODECS."""
+    (folder / "mine").mkdir()
+    monkeypatch.setenv(registry.CODECS_VARIABLE, str(folder / "mine"))
+    return folder / "mine"
+
+
+def header_of(data: bytes) -> bytes:
+    return struct.pack("<Q", len(data)) + data
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        (lambda data: data[: len(data) // 2], "codec tiny-extreme"),
+        (lambda data: data[:100], "weights b.safetensors"),
+        (lambda data: b"", "weights b.safetensors"),
+        (lambda data: bytes(8) + data[8:], "weights b.safetensors"),
+        (lambda data: b"\xff" * 8 + data[8:], "weights b.safetensors"),
+        (lambda data: header_of(b"[" * 200_000), "weights b.safetensors"),
+        (lambda data: header_of(b'{"__metadata__": {"model_id": {}, "name": {}}}'), "weights b.safetensors"),
+        (lambda data: header_of(b'{"__metadata__": {"model_id": "x"}}'), "weights b.safetensors"),
+    ],
+)  # fmt: skip
+def test_damaged_weights_of_the_user_fail_with_advice_and_hide_nothing(
+    damage: Any, check: str, mine: Path, run: Any
+) -> None:
+    whole = (GOLDEN / "tiny-extreme.safetensors").read_bytes()
+    (mine / "a.safetensors").write_bytes((GOLDEN / "tiny.safetensors").read_bytes())
+    (mine / "b.safetensors").write_bytes(damage(whole))
+    (mine / "c.safetensors").write_bytes(whole)
+    done = run("doctor", "--json", "--device", "cpu")
+    failed = [row for row in done.rows if row["level"] == "FAIL"]
+    assert done.code == 1
+    (row,) = failed
+    assert row["check"].startswith(check)
+    assert "b.safetensors" in row["check"] + row["found"] and row["advice"]
+    tried = [row for row in done.rows if row["level"] != "FAIL" and row["check"].startswith("codec ")]
+    assert len(tried) == 3  # the shipped one, a and c
+
+
+def test_weights_of_other_programs_are_passed_over(mine: Path, run: Any) -> None:
+    (mine / "other.safetensors").write_bytes(header_of(b'{"a": {"dtype": "F32"}}'))
+    (mine / "checkpoint-both.safetensors").write_bytes(header_of(b'{"__metadata__": {"progress": "{}"}}'))
+    done = run("doctor", "--json", "--device", "cpu")
+    assert done.code == 0
+    assert "safetensors is" not in done.out.decode()
+
+
+def test_codecs_of_one_name_are_told_apart(mine: Path, run: Any, weights: Path) -> None:
+    shutil.copy(GOLDEN / "tiny.safetensors", mine / "same.safetensors")
+    done = run("doctor", "--json", "--device", "cpu")
+    checks = [row["check"] for row in done.rows if row["check"].startswith(("weights", "codec"))]
+    assert len(set(checks)) == len(checks)
+    assert {f"codec tiny ({weights / 'tiny.safetensors'})", f"codec tiny ({mine / 'same.safetensors'})"} <= {*checks}
+    row = findings(done.rows)[f"weights tiny ({mine / 'same.safetensors'})"]
+    assert row["level"] == "warning" and str(mine / "same.safetensors") in row["advice"]
+
+
+def test_advice_stands_on_a_line_of_its_own(mine: Path, run: Any) -> None:
+    (mine / "b.safetensors").write_bytes(b"")
+    lines = run("doctor", "--device", "cpu").out.decode().splitlines()
+    (at,) = (place for place, line in enumerate(lines) if line.startswith("FAIL"))
+    assert lines[at + 1].startswith("         -> copy or train it again")
 
 
 @pytest.mark.usefixtures("weights")
@@ -190,6 +258,31 @@ def test_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.found.startswith("A GPU, 3.0 of 4.0 GiB free")
 
 
+def test_a_gpu_is_left_alone_where_it_was_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("a GPU was touched")
+
+    for name in ("is_available", "device_count", "get_device_name", "mem_get_info"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    (finding,) = doctor_machine.cuda("cpu")
+    assert (finding.check, finding.level) == ("cuda", "ok")
+
+
+def test_a_gpu_that_cannot_be_asked_does_not_hide_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def memory(index: int) -> tuple[int, int]:
+        if index == 0:
+            raise RuntimeError("CUDA error: out of memory")
+        return 3 << 30, 4 << 30
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "A GPU")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
+    first, second = doctor_machine.cuda("auto")
+    assert (first.check, first.level, second.check, second.level) == ("cuda:0", "FAIL", "cuda:1", "ok")
+    assert "out of memory" in first.found and first.advice
+
+
 # Requirements
 
 
@@ -244,6 +337,14 @@ def test_an_installed_wheel_is_asked_where_there_is_no_checkout(monkeypatch: pyt
         ("gancodec decompress --format ", ["png", "jpeg", "webp", "avif"]),
         ("gancodec train --codec ph", ["photo"]),
         ("gancodec completion ", ["bash", "zsh", "fish"]),
+        ("gancodec compress --codec ", ["extreme", "photo", "tiny", "tiny-extreme"]),
+        ("gancodec decompress --codec ph", ["photo"]),
+        ("gancodec verify --codec ti", ["tiny", "tiny-extreme"]),
+        ("gancodec bench --codec none-such", []),
+        ("gancodec eval --codec photo,", ["photo,extreme", "photo,tiny", "photo,tiny-extreme"]),
+        ("gancodec serve --codec e", ["extreme"]),
+        ("gancodec help com", ["compress", "completion", "compare"]),
+        ("gancodec help exit", ["exit-codes"]),
         ("gancodec compress pho", []),  # the shell's own file names
         ("gancodec eval pho", []),
     ],
@@ -251,6 +352,7 @@ def test_an_installed_wheel_is_asked_where_there_is_no_checkout(monkeypatch: pyt
 def test_commands_options_and_values_are_completed(
     line: str, completions: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv(registry.CODECS_VARIABLE, str(GOLDEN))
     monkeypatch.setenv(VARIABLE, "complete_bash")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
@@ -258,6 +360,13 @@ def test_commands_options_and_values_are_completed(
         main([])
     assert ended.value.code == 0
     assert capsys.readouterr().out.split() == completions
+
+
+def test_a_broken_manifest_completes_nothing(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (weights / "manifest.json").write_text("{}")
+    assert codec_names("") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
