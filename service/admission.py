@@ -27,6 +27,15 @@ class Budget:
         return self._held
 
     @contextmanager
+    def hold_anyway(self, amount: int) -> Iterator[None]:
+        """Count so much for the time of the block, whether it fits or not: it is there already."""
+        self._change(amount, anyway=True)
+        try:
+            yield
+        finally:
+            self._change(-amount)
+
+    @contextmanager
     def hold(self, amount: int) -> Iterator[Holding]:
         """Count so much for the time of the block, and what is added to it.  Raises QueueFull if it does not fit."""
         holding = Holding(self)
@@ -34,9 +43,9 @@ class Budget:
             holding.add(amount)
             yield holding
 
-    def _change(self, amount: int) -> None:
+    def _change(self, amount: int, *, anyway: bool = False) -> None:
         with self._lock:
-            if amount > 0 and self._held + amount > self.limit:
+            if amount > 0 and not anyway and self._held + amount > self.limit:
                 in_work = f"{self._held:,} of {self.limit:,} {self.unit} are in work"
                 raise full(f"{in_work}, and this request has {amount:,} more")
             self._held += amount

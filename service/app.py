@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse
 
 import gancodec
+from gancodec.codec import choose_device
 from gancodec.errors import GancodecError
 from gancodec.picture import Converted16BitWarning
 from service import access, openapi, routes
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     measures = Measures()
     engine = Engine(settings, measures)
     budget = Budget(settings.queue_pixels, "pixels")
-    measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=_gpu_bytes)
+    measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=lambda: _gpu_bytes(settings.device))
 
     closing = Closing(grace_s=settings.body_timeout_s + settings.deadline_s)
     threads = Threads(settings.threads, waiting=settings.queue_requests)
@@ -117,8 +118,9 @@ def _keep_quiet() -> None:
     warnings.filterwarnings("ignore", category=Converted16BitWarning)  # the answer tells of it
 
 
-def _gpu_bytes() -> int:
-    return torch.cuda.memory_reserved() if torch.cuda.is_available() else 0
+def _gpu_bytes(device: str) -> int:
+    chosen = choose_device(device)
+    return torch.cuda.memory_reserved(chosen) if chosen.type == "cuda" else 0
 
 
 def __getattr__(name: str) -> Any:

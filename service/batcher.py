@@ -109,6 +109,7 @@ class Batcher:
                 raise ClosedError
             self._jobs.append(job)
             self._changed.notify()
+        job.future.add_done_callback(lambda _: self._forget(job))
         return job.future
 
     def close(self, *, mercy_s: float = MERCY_S) -> None:
@@ -145,6 +146,12 @@ class Batcher:
         if all(job.given_up or now > job.deadline for job in self._under_way):
             raise DeadlineError
         self._let_small_pass()
+
+    def _forget(self, job: Job) -> None:
+        """What is answered, or was given up before its turn, holds nothing any more."""
+        with self._changed, suppress(ValueError):
+            self._jobs.remove(job)
+        job.item = None
 
     def _let_small_pass(self) -> None:
         """Run small jobs, if there are any, for about as long as the large one has run since the last time.
@@ -200,7 +207,7 @@ class Batcher:
         """The jobs that would go through with ``first``, in their order."""
         chosen, pixels = [first], first.pixels
         for job in self._jobs:
-            if job is first or job.key != first.key or job.given_up:
+            if job is first or job.key != first.key:
                 continue
             if len(chosen) >= self._limits.pictures or pixels + job.pixels > self._limits.pixels:
                 break

@@ -24,6 +24,8 @@ class Closing:
     def __init__(self, *, grace_s: float) -> None:
         """grace_s: how long requests in work are waited for, at most."""
         self.begun = False
+        self._told = False
+        """Whether the server knows."""
         self._grace_s = grace_s
         self._in_work = 0
         self._servers: dict[int, Callable[[int, FrameType | None], Any]] = {}
@@ -53,7 +55,7 @@ class Closing:
     def _heard(self, number: int, frame: FrameType | None) -> None:
         assert self._loop is not None
         if self.begun:  # somebody is in a hurry
-            self._servers[number](number, frame)
+            self._tell(number, frame)
             return
         self.begun = True
         self._loop.call_soon_threadsafe(self._begin, number)
@@ -68,4 +70,9 @@ class Closing:
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             pass  # the server waits for its connections once more
-        self._servers[number](number, None)
+        if not self._told:  # twice would mean to it that answers are to be cut off
+            self._tell(number, None)
+
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
+        self._servers[number](number, frame)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from h11 import LocalProtocolError
+from h11 import DONE, LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.admission import full
@@ -21,9 +21,13 @@ from service.problems import Malformed, Problem, response
 
 STATE: Final = "connection_limits"
 """Where the application's lifespan puts them."""
+LEAST_BYTES_PER_S: Final = 1 << 14
+"""Of a client that reads its answer.  Not the time between two pieces counts, but that of all: how much a client has
+taken is not to be seen, and operating systems hand it over in steps of up to megabytes."""
 SEND_BUFFER_BYTES: Final = 1 << 18
-"""Of the operating system, for one connection.  It asks for more only when a good part of them has been taken, so with
-the megabytes that it would have on its own a slow reader looks like one who has stopped."""
+"""Of the operating system, for one connection: what lies there looks as if it were taken."""
+PIPELINED_BYTES: Final = 1 << 16
+"""That may come behind a request while it is in work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +39,7 @@ class ConnectionLimits:
     head_timeout_s: float
     """For a request's line and headers to come in, from the beginning or the end of the answer before."""
     write_timeout_s: float
-    """For a client to take anything at all of what was written."""
+    """For a client to take what was written, and a second more for each LEAST_BYTES_PER_S of it."""
 
 
 class Connection(H11Protocol):
@@ -76,6 +80,8 @@ class Connection(H11Protocol):
         super().handle_events()
         if self._in_request:
             self._head_came()
+            if self.conn.their_state is DONE and len(self.conn.trailing_data[0]) > PIPELINED_BYTES:
+                self.transport.abort()
 
     def on_response_complete(self) -> None:
         """Wait for the next head, once the client has taken the answer."""
@@ -87,7 +93,8 @@ class Connection(H11Protocol):
         """What was written waits for the client to take it."""
         super().pause_writing()
         if self._write_timer is None:
-            self._await_taking()
+            seconds = self.limits.write_timeout_s + self.transport.get_write_buffer_size() / LEAST_BYTES_PER_S
+            self._write_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Nothing waits any more."""
@@ -131,16 +138,6 @@ class Connection(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-    def _await_taking(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(self.limits.write_timeout_s, self._check_taking, waiting)
-
-    def _check_taking(self, waited: int) -> None:
-        if self.transport.get_write_buffer_size() == waited:
-            self.transport.abort()
-        else:
-            self._await_taking()
 
     def _written(self) -> None:
         if self._write_timer is not None:

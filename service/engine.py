@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,29 +30,40 @@ class Ticket:
     """What is known of one request while it is in work."""
 
     deadline: float
-    jobs: list[Job] = field(default_factory=list)
     gone: bool = False
+    queue_ms: float = 0.0
+    """Time in the queue, of all its jobs."""
+    compute_ms: float = 0.0
+    """Time in the networks, of all its jobs and those that went with them."""
+    batch: int = 0
+    """Pictures in the largest batch of them."""
+    _job: Job | None = None
+    """The one under way: a request has one at a time."""
 
     def drop(self) -> None:
         """Nobody waits for the answer any more: nothing of it shall cost the device time."""
         self.gone = True
-        for job in list(self.jobs):
+        if self._job is not None:
+            self._job.give_up()
+
+    def begin(self, job: Job) -> None:
+        """It has a job in the queue."""
+        self._job = job
+        if self.gone:  # meanwhile
             job.give_up()
+
+    def end(self) -> None:
+        """The job is answered; its numbers are kept, and nothing else."""
+        job, self._job = self._job, None
+        assert job is not None
+        self.queue_ms += 1000 * job.waited_s
+        self.compute_ms += 1000 * job.ran_s
+        self.batch = max(self.batch, job.batch)
 
     def go_on(self) -> None:
         """Raise NotReady if nobody waits any more."""
         if self.gone:
             raise NotReady("the request was given up")
-
-    @property
-    def queue_ms(self) -> float:
-        """Time in the queue, of all its jobs."""
-        return 1000 * sum(job.waited_s for job in self.jobs)
-
-    @property
-    def compute_ms(self) -> float:
-        """Time in the networks, of all its jobs and those that went with them."""
-        return 1000 * sum(job.ran_s for job in self.jobs)
 
 
 class Engine:
@@ -123,11 +134,12 @@ class Engine:
         """Put one picture into the queue and wait for what becomes of it."""
         assert self._batcher is not None
         job = Job(key, item, pixels, ticket.deadline)
-        ticket.jobs.append(job)
         self._batcher.submit(job)
-        if ticket.gone:  # meanwhile
-            job.give_up()
-        return job.future.result()
+        ticket.begin(job)
+        try:
+            return job.future.result()
+        finally:
+            ticket.end()
 
     def _run(self, key: Hashable, items: Sequence[Any]) -> Sequence[Any]:
         """A batch on the device; without memory for all, in halves, and for one, in smaller tiles."""

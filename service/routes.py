@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.admission import Holding
+from service.admission import Budget, Holding
+from service.answering import CountedResponse
 from service.batcher import ClosedError, DeadlineError, GivenUpError
 from service.bodies import read_body
 from service.closing import Closing
@@ -223,7 +224,8 @@ async def in_thread(request: Request, body: Body, do: Callable[[Ticket], T]) -> 
 def answer(request: Request, made: Answer) -> Response:
     """What goes back, counted."""
     request.app.state.measures.bytes.labels("out").inc(len(made.body))
-    return Response(made.body, media_type=made.media_type, headers=dict(made.headers))
+    bodies: Budget = request.app.state.bodies
+    return CountedResponse(made.body, bodies, media_type=made.media_type, headers=dict(made.headers))
 
 
 def _unpacked(do: Callable[[Ticket], T], body: Body, ticket: Ticket) -> T:

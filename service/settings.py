@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     head_timeout_s: Seconds = 10.0
     """For a request's line and headers, from the beginning of a connection or the end of the answer before."""
     write_timeout_s: Seconds = 60.0
-    """For a client to take the next piece of its answer, some 170 kB."""
+    """For a client to take its answer, and a second more for each 16 KiB of it."""
     api_keys: Annotated[list[SecretStr], NoDecode] = []
     """Any of them opens the service: ``Authorization: Bearer KEY``."""
     open_access: bool = False

@@ -241,5 +241,5 @@ def _facts(data: bytes, header: Header, codec: str, ticket: Ticket) -> dict[str,
         "Gancodec-Height": str(header.height),
         "Gancodec-Queue-Ms": f"{ticket.queue_ms:.1f}",
         "Gancodec-Compute-Ms": f"{ticket.compute_ms:.1f}",
-        "Gancodec-Batch": str(max((job.batch for job in ticket.jobs), default=0)),
+        "Gancodec-Batch": str(ticket.batch),
     }

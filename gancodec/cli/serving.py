@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import socket
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Final
 
@@ -41,9 +43,18 @@ def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_
         timeout_graceful_shutdown=math.ceil(settings.write_timeout_s),  # else a slow reader keeps it for ever
     )
     config.load()
-    report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
-    server = uvicorn.Server(config)
-    server.run()
+
+    class Server(uvicorn.Server):
+        """Says so once it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                report.say(f"serving on http://{host}:{port}, the page is at /; Ctrl-C drains and ends")
+
+    server = Server(config)
+    with suppress(SystemExit):  # it has said why
+        server.run()
     return 0 if server.started else 1
 
 

@@ -273,6 +273,16 @@ def test_what_is_too_late_ends_between_two_pieces(endless: Callable[[], Batcher]
     batcher.close()
 
 
+def test_what_was_given_up_holds_nothing(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    given_up, done = job("a", "gone", pixels=900), job("b", "done")
+    submitted(batcher, given_up, done)
+    given_up.give_up()
+    assert (batcher.waiting, given_up.item) == (1, None)
+    device.gate.set()
+    assert done.future.result(SOON) == "done!" and done.item is None
+
+
 def test_a_batch_goes_on_for_those_who_still_wait(device: Device) -> None:
     batcher = Batcher(device.run, Limits(pictures=4, pixels=5000, delay_s=0.05, small_pixels=50))
     device.during = batcher.between

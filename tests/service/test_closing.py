@@ -69,6 +69,20 @@ def test_sigterm_ends_at_once_where_nothing_is_in_work() -> None:
         assert time.monotonic() - before < SOON / 2
 
 
+def test_two_signals_cut_no_answer_off() -> None:
+    body = file_of(picture())
+    with process() as (started, service), socket.create_connection(service.address, timeout=SOON) as slow:
+        slow.sendall(b"POST /v1/compress HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
+        slow.sendall(body[:100])
+        for _ in range(2):
+            time.sleep(0.3)
+            started.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        slow.sendall(body[100:])
+        assert b" 200 " in slow.recv(200)
+        assert started.wait(SOON) in (0, 130, -signal.SIGINT)
+
+
 def test_what_is_in_work_is_not_waited_for_without_end() -> None:
     settings = {"body_timeout_s": "1", "deadline_s": "1"}
     with process(**settings) as (started, service), socket.create_connection(service.address) as stuck:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from starlette.responses import Response
 
+from service.answering import CountedResponse
 from tests.service.conftest import SOON, TINY, Service, serving
 from tests.service.test_service import file_of, picture, problem
 
@@ -103,11 +104,11 @@ def slow_reader(service: Service) -> socket.socket:
     return connection
 
 
-def read_slowly(connection: socket.socket, *, seconds: float) -> int:
-    """Bytes of the whole answer, taken at an even rate that needs so long for LARGE."""
+def read_slowly(connection: socket.socket, *, seconds: float, whole: int = LARGE) -> int:
+    """Bytes of so much of an answer, taken at an even rate that needs so long for LARGE."""
     heard, started = 0, time.monotonic()
     with suppress(ConnectionResetError):
-        while heard < LARGE and (more := connection.recv(1 << 16)):
+        while heard < whole and (more := connection.recv(1 << 16)):
             heard += len(more)
             ahead = seconds * heard / LARGE - (time.monotonic() - started)
             time.sleep(max(0.0, ahead))
@@ -134,14 +135,56 @@ def test_slow_readers_are_at_work_and_not_idle() -> None:
         with ExitStack() as stack:
             for _ in range(4):  # each makes room for the next
                 stack.enter_context(connect(service))
-            assert read_slowly(connection, seconds=2) >= LARGE - 1000
+            assert read_slowly(connection, seconds=2, whole=LARGE - 1000) >= LARGE - 1000
 
 
-def test_who_does_not_read_the_answer_is_cut_off() -> None:
+def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.connections.LEAST_BYTES_PER_S", 1 << 24)
     with serving_large(write_timeout_s=0.4) as service, slow_reader(service) as connection:
         connection.sendall(GET_LARGE + b"\r\n")
         time.sleep(1.5)
         assert read_slowly(connection, seconds=0) < LARGE
+
+
+def test_large_answers_have_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.connections.LEAST_BYTES_PER_S", LARGE // 4)
+    with serving_large(write_timeout_s=0.1) as service, slow_reader(service) as connection:
+        connection.sendall(GET_LARGE + b"\r\n")
+        assert read_slowly(connection, seconds=1.5) >= LARGE
+
+
+def test_an_answer_counts_until_it_is_taken_or_its_client_has_gone() -> None:
+    with serving(codecs=[TINY]) as service:
+        bodies = service.app.state.bodies
+        service.app.add_api_route("/counted", lambda: CountedResponse(bytes(LARGE), bodies))
+        ask = GET.replace(b"/livez", b"/counted")
+        with slow_reader(service) as connection:
+            connection.sendall(ask)
+            assert connection.recv(1000) and bodies.held == LARGE
+            assert read_slowly(connection, seconds=0, whole=LARGE - 1000) >= LARGE - 1000
+            wait_until(lambda: bodies.held == 0)
+        with slow_reader(service) as connection:
+            connection.sendall(ask)
+            assert connection.recv(1000) and bodies.held == LARGE
+        wait_until(lambda: bodies.held == 0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_is_sent_behind_a_request_in_work_is_bounded() -> None:
+    with serving(codecs=[TINY]) as service, connect(service) as connection:
+        service.app.add_api_route("/slow", lambda: time.sleep(3))
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.3)
+        with pytest.raises(OSError):
+            for _ in range(200):
+                connection.sendall(bytes(1 << 16))
+                time.sleep(0.005)
 
 
 def test_the_time_for_the_next_head_begins_when_the_answer_was_taken() -> None:
