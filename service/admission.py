@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from service.problems import QueueFull, Unauthorised
@@ -16,8 +17,9 @@ RETRY_AFTER_S = 2
 class Budget:
     """What all requests in work may have together: pixels, or bytes of bodies."""
 
-    def __init__(self, limit: int, unit: str) -> None:
-        self.limit, self.unit = limit, unit
+    def __init__(self, limit: int, unit: str, *, room: Callable[[], float] = lambda: math.inf) -> None:
+        """room: how much may be held at the moment, if that is less; one request may have more."""
+        self.limit, self.unit, self._room = limit, unit, room
         self._held = 0
         self._lock = threading.Lock()
 
@@ -45,8 +47,9 @@ class Budget:
 
     def _change(self, amount: int, *, anyway: bool = False) -> None:
         with self._lock:
-            if amount > 0 and not anyway and self._held + amount > self.limit:
-                in_work = f"{self._held:,} of {self.limit:,} {self.unit} are in work"
+            limit = min(self.limit, max(amount, self._room()))
+            if amount > 0 and not anyway and self._held + amount > limit:
+                in_work = f"{self._held:,} of {limit:,.0f} {self.unit} are in work"
                 raise full(f"{in_work}, and this request has {amount:,} more")
             self._held += amount
 

@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     measures = Measures()
     engine = Engine(settings, measures)
-    budget = Budget(settings.queue_pixels, "pixels")
+    budget = Budget(settings.queue_pixels, "pixels", room=lambda: engine.pace.pixels_per_s * settings.deadline_s)
     measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=lambda: _gpu_bytes(settings.device))
 
     closing = Closing(grace_s=settings.body_timeout_s + settings.deadline_s)

@@ -17,6 +17,7 @@ from gancodec.pipeline import Symbols
 from gancodec.registry import shipped_models
 from service.batcher import Batcher, Job, Limits
 from service.measures import Measures
+from service.pace import Pace
 from service.problems import BadParameter, NotReady, OutOfMemory
 from service.settings import Settings
 
@@ -76,6 +77,7 @@ class Engine:
         self.failure = ""
         """Why it never became ready."""
         self._batcher: Batcher | None = None
+        self.pace = Pace()
 
     def start(self) -> None:
         """Load the codecs, and prove that each one brings a picture back.  Raises ModelError, ConfigError."""
@@ -91,7 +93,7 @@ class Engine:
             delay_s=self._settings.batch_delay_ms / 1000,
             small_pixels=self._settings.small_pixels,
         )
-        self._batcher = Batcher(self._run, limits, observe=self._measures.batch)
+        self._batcher = Batcher(self._run, limits, observe=self._observe)
         for codec in self.codecs.values():
             codec.pipeline.between = self._batcher.between
         self._canary()
@@ -163,6 +165,10 @@ class Engine:
             return self._run(key, items)
         finally:
             codec.pipeline.tile_px = tile_px
+
+    def _observe(self, jobs: Sequence[Job]) -> None:
+        self._measures.batch(jobs)
+        self.pace.batch(jobs)
 
     def _on_device(self, kind: str, codec: Codec, items: Sequence[Any]) -> Sequence[Any]:
         made: Sequence[Any]

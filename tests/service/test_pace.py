@@ -1,0 +1,50 @@
+"""No more is let in than the device can do in time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from service.admission import Budget
+from service.batcher import Job
+from service.pace import TELLING_PIXELS, Pace
+from service.problems import QueueFull
+
+
+def batch(*, pixels: int, seconds: float, pictures: int = 2) -> list[Job]:
+    jobs = [Job("key", None, pixels, math.inf) for _ in range(pictures)]
+    for job in jobs:
+        job.ran_s = seconds
+    return jobs
+
+
+def test_pace_is_that_of_the_last_batches_that_tell() -> None:
+    pace = Pace()
+    assert pace.pixels_per_s == math.inf
+    pace.batch(batch(pixels=TELLING_PIXELS // 4, seconds=1))
+    assert pace.pixels_per_s == math.inf
+    pace.batch(batch(pixels=TELLING_PIXELS, seconds=1))
+    assert pace.pixels_per_s == 2 * TELLING_PIXELS
+    for _ in range(30):
+        pace.batch(batch(pixels=TELLING_PIXELS, seconds=4))
+    assert pace.pixels_per_s == pytest.approx(TELLING_PIXELS / 2, rel=0.01)
+
+
+def test_a_slow_device_is_given_less_than_the_queue_holds() -> None:
+    room = math.inf
+    budget = Budget(100, "pixels", room=lambda: room)
+    with budget.hold(60):
+        room = 70
+        with pytest.raises(QueueFull, match="60 of 70 pixels are in work"), budget.hold(20):
+            pass
+        with budget.hold(10):
+            assert budget.held == 70
+
+
+def test_one_request_is_let_in_however_slow_the_device_is() -> None:
+    budget = Budget(100, "pixels", room=lambda: 1.0)
+    with budget.hold(80), pytest.raises(QueueFull), budget.hold(1):
+        pass
+    with pytest.raises(QueueFull), budget.hold(101):
+        pass
