@@ -58,6 +58,9 @@ class ServiceError(GancodecError):
         self.request_id = request_id
 
 
+MOST_TIMEOUT_S: Final = 86_400.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compressed:
     """A .gnc file, and what the service said of it."""
@@ -103,8 +106,9 @@ class Client:
         _check_address(url)
         if api_key is not None and not re.fullmatch("[ -~]*", api_key):
             raise ConfigError("the key has characters that no HTTP header can hold", hint="is its line's end with it?")
-        if not 0 < timeout_s < math.inf or retries < 0:
-            raise ConfigError(f"timeout_s is {timeout_s}, retries {retries}", hint="give seconds, and 0 or more tries")
+        if not 0 < timeout_s <= MOST_TIMEOUT_S or retries < 0:
+            hint = f"give seconds, {MOST_TIMEOUT_S:,.0f} at most, and 0 or more tries"
+            raise ConfigError(f"timeout_s is {timeout_s}, retries {retries}", hint=hint)
         self._url, self._timeout_s, self._retries = url.rstrip("/"), timeout_s, retries
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._opener: OpenerDirector = build_opener(_Http, _Https, _NoRedirects)

@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "accept"],
-            expose_headers=list(openapi.FACTS | openapi.NOTICE | openapi.WARNING),
+            expose_headers=[*(openapi.FACTS | openapi.NOTICE | openapi.WARNING), "Retry-After", "X-Request-Id"],
         )
     app.add_middleware(DrainUnread)
     if settings.page and PAGE.is_dir():

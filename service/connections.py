@@ -114,6 +114,9 @@ class Connection(H11Protocol):
         else:
             self._refuse(Malformed(msg))
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: anybody may ask for another protocol, and is answered in this one."""
+
     def shutdown(self) -> None:
         """The server ends."""
         with suppress(LocalProtocolError):  # it may have been told of an end already

@@ -84,9 +84,8 @@ class Engine:
         names = self._settings.codecs or [entry.name for entry in shipped_models()]
         if not names:
             raise MissingModelError("there are no codecs to serve", hint="set GANCODEC_SERVICE_CODECS")
-        for name in names:
-            codec = Codec.load(name, self._settings.device)
-            self.codecs[codec.entry.name] = codec
+        codecs = [Codec.load(name, self._settings.device) for name in names]
+        self.codecs = {codec.entry.name: codec for codec in codecs}  # at once: others look at it meanwhile
         limits = Limits(
             pictures=self._settings.batch_pictures,
             pixels=self._settings.batch_pixels or min(codec.batch_pixels for codec in self.codecs.values()),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from gancodec.client import Client, ServiceError
 from gancodec.codec import Codec
-from gancodec.container import MAGIC, read_header
+from gancodec.container import MAGIC, ColourMode, read_header, write_container
 from service.problems import PROBLEMS
 from service.work import noticed
 from tests.service.conftest import SOON, TINY, TINY_EXTREME, Service, serving
@@ -291,10 +291,15 @@ def test_a_client_that_breaks_off_while_it_sends_is_no_failure(
 
 def test_a_bomb_is_refused_by_its_header(service: Service) -> None:
     """The header promises more pixels than may be decoded; nothing behind it is looked at."""
-    data = bytearray(service.client().compress(file_of(picture())).data)
+    data = service.client().compress(file_of(picture())).data
     large = file_of(Image.new("1", (16_000, 16_000)))
     assert problem(service, "/v1/compress", large)["code"] == "too_many_pixels"
-    assert problem(service, "/v1/decompress", bytes(data[:40]))["code"] == "stream"
+    crafted = write_container(
+        mode=ColourMode.RGB, width=16_000, height=16_000, model_id=read_header(data).model_id, quality=60,
+        uniform_tables=False, payload=b"", symbol_crc=0, alpha=None, metadata={},
+    )  # fmt: skip
+    assert problem(service, "/v1/decompress", crafted)["code"] == "too_many_pixels"
+    assert problem(service, "/v1/decompress", data[:40])["code"] == "stream"
 
 
 def test_a_body_is_counted_while_it_streams_in(service: Service) -> None:
@@ -309,7 +314,7 @@ def test_a_body_is_counted_while_it_streams_in(service: Service) -> None:
                 sent += 65_536
         except OSError:
             pass
-        assert b" 413 " in connection.recv(200) or sent < 200 * 65_536
+        assert sent > 0 and b" 413 " in connection.recv(200)
     assert service.client().is_ready()
 
 

@@ -130,3 +130,10 @@ def test_gancodec_serve_ends_before_it_says_that_it_serves(name: str, value: str
         )
     assert done.returncode == status, done.stderr
     assert told in done.stdout and "serving on" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("origin", ["https://example.org/", "example.org", "https://example.org/path", "null"])
+def test_an_origin_that_matches_nothing_is_refused(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANCODEC_SERVICE_CORS_ORIGINS", origin)
+    with pytest.raises(ConfigError, match=r"GANCODEC_SERVICE_CORS_ORIGINS: .* is no origin"):
+        settings_from_environment()
