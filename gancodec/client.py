@@ -292,8 +292,10 @@ class _Hearing:
 class _NoRedirects(HTTPRedirectHandler):
     """A redirect would carry key and picture to whom it names."""
 
-    def redirect_request(self, *args: Any) -> None:
-        return None
+    def http_error_302(self, *args: Any) -> None:
+        """Does not even read where to: an address that is none would leave the connection open."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
 
 
 class _HttpConnection(_Hearing, HTTPConnection):

@@ -9,6 +9,9 @@ DEFAULT_QUALITY: Final = 60.0
 DEFAULT_CODEC: Final = "photo"
 GNC_MEDIA_TYPE: Final = "application/vnd.gancodec"
 PICTURE_SUFFIXES: Final = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-)
+    (
+        ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm",
+        ".pgm", ".tga",
+    )
+)  # fmt: skip
 """What counts as a picture in a folder; a file that is named may have any suffix."""

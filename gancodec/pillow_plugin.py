@@ -174,9 +174,9 @@ def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> Non
 def _picture(image: Image.Image, asked: Mapping[str, Any], *, convert_16_bit: bool) -> Picture:
     """The pixels, with the metadata of ``info`` or what was asked for in its place."""
     from gancodec.picture import from_pillow
-    from gancodec.picture.metadata import metadata_of
+    from gancodec.picture.metadata import info_of, metadata_of
 
-    info = dict(image.info)
+    info = info_of(image)
     for key in METADATA_KEYS.keys() & asked.keys():
         value = asked[key]
         if isinstance(value, Image.Exif):

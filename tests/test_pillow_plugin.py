@@ -23,7 +23,15 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from gancodec import pillow_plugin
 from gancodec.codec import Codec
-from gancodec.container import ColourMode, Header, read_container, read_header, write_container
+from gancodec.container import (
+    ColourMode,
+    Header,
+    read_container,
+    read_header,
+    source_digest,
+    with_source,
+    write_container,
+)
 from gancodec.errors import (
     ChecksumError,
     ConfigError,
@@ -461,6 +469,31 @@ def test_metadata_is_kept_unless_told_otherwise(full: bytes) -> None:
     assert opened(saved(image, exif=exif)).getexif()[0x0112] == 8
     with pytest.raises(ConfigError, match="exif is dict"):
         kept(exif={0x0112: 8})
+
+
+def test_exif_of_a_tiff_file_is_built_of_its_tags(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x013B], tags[0x0112], tags[0x8825] = "A. Painter", 6, {1: "N"}
+    read = Image.Exif()
+    read.load(tags.tobytes())
+    made_image("RGB").save(tmp_path / "a.tiff", exif=read)
+    for load in (False, True):
+        with Image.open(tmp_path / "a.tiff") as image:
+            if load:
+                image.load()
+            found = opened(saved(image)).getexif()
+        assert (found[0x013B], found[0x0112], found.get_ifd(0x8825)) == ("A. Painter", 1, {1: "N"})
+    with Image.open(tmp_path / "a.tiff") as image:
+        assert "exif" not in opened(saved(image, exif=None)).info
+
+
+@pytest.mark.parametrize("name", ["rgba-40x56-q50", "grey-64x64-q60"])
+def test_the_source_chunk_is_passed_over(name: str) -> None:
+    plain = (GOLDEN / f"{name}.gnc").read_bytes()
+    marked = with_source(plain, source_digest(b"a file"))
+    assert opened(marked).info.keys() == opened(plain).info.keys()
+    np.testing.assert_array_equal(np.asarray(opened(marked)), np.asarray(opened(plain)))
+    opened(marked).verify()
 
 
 def test_metadata_of_a_png_is_dropped_as_a_whole() -> None:

@@ -19,12 +19,12 @@ from gancodec.cli import report, stdout
 from gancodec.cli.ahead import Budget, ahead
 from gancodec.cli.batch_report import BatchReport
 from gancodec.cli.failures import exit_code
-from gancodec.cli.inputs import is_folder, read
+from gancodec.cli.inputs import PassedBy, is_folder, read
 from gancodec.cli.item import Item, Policy
 from gancodec.cli.operation import Group, OpenedT, Operation, StateT
 from gancodec.cli.outputs import Job, is_file, refuse_existing, remove_gnc, write_output
 from gancodec.cli.progress import progress
-from gancodec.writing import remove_stale_temporaries
+from gancodec.writing import identity, remove_stale_temporaries
 
 THREADS: Final = min(4, os.cpu_count() or 1)
 """Readers, and writers."""
@@ -38,9 +38,11 @@ BATCH_MOST: Final = 32
 class Batch(Generic[OpenedT, StateT]):
     """Runs an operation over jobs and reports."""
 
-    def __init__(self, operation: Operation[OpenedT, StateT], policy: Policy) -> None:
+    def __init__(
+        self, operation: Operation[OpenedT, StateT], policy: Policy, passed: PassedBy | None = None
+    ) -> None:
         self._operation, self._policy = operation, policy
-        self._report = BatchReport(json=policy.json)
+        self._report = BatchReport(json=policy.json, passed=passed or PassedBy())
         self._writers: Executor
         self._pending: list[Item[OpenedT, StateT]] = []
         """Open, of one group, not yet computed."""
@@ -123,9 +125,10 @@ class Batch(Generic[OpenedT, StateT]):
         source, output, policy = item.job.source, item.job.output, self._policy
         started = time.perf_counter()
         if output is not None and source.problem is None:
+            item.found = identity(output)
             item.had_output = policy.skip_existing and is_file(output)
             if not item.had_output:
-                refuse_existing(output, force=policy.force)
+                refuse_existing(output, force=policy.force, gnc=policy.writes_gnc)
                 item.may_replace = policy.force
         data = read(source)
         item.bytes_before = len(data)
@@ -252,7 +255,11 @@ class Batch(Generic[OpenedT, StateT]):
             stdout.write_bytes(converted.data)
         elif not (item.is_larger and self._policy.keep_larger):
             write_output(
-                output, converted.data, make_folders=self._policy.make_folders, replace=item.may_replace
+                output,
+                converted.data,
+                make_folders=self._policy.make_folders,
+                replaces=item.found if item.may_replace else None,
+                source=item.job.source.path,
             )
         else:
             item.is_left_alone = True

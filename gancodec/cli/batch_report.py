@@ -7,6 +7,7 @@ from typing import Any
 
 from gancodec.cli import report
 from gancodec.cli.failures import explain
+from gancodec.cli.inputs import PassedBy
 from gancodec.cli.item import Item
 from gancodec.cli.totals import Totals
 
@@ -16,9 +17,9 @@ AnyItem = Item[Any, Any]
 class BatchReport:
     """Counts items that are over, and says what became of them."""
 
-    def __init__(self, *, json: bool) -> None:
+    def __init__(self, *, json: bool, passed: PassedBy) -> None:
         self._json = json
-        self.totals = Totals()
+        self.totals = Totals(passed=passed)
         self.done: Callable[[str], None] = lambda label: None
         """Called with the name of each input: the progress bar."""
 

@@ -12,16 +12,16 @@ from gancodec.cli.app import DeviceOption, Json, Task, app
 from gancodec.cli.batch import Batch
 from gancodec.cli.completing import codec_names
 from gancodec.cli.exit_codes import of_command
-from gancodec.cli.inputs import GNC_SUFFIXES, Source, expand, without_repeats
+from gancodec.cli.inputs import GNC_SUFFIXES, PassedBy, Source, expand, without_repeats
 from gancodec.cli.item import Policy
 from gancodec.cli.loading import Decoders
 from gancodec.cli.options import Device, Fallback, PictureFormat
-from gancodec.cli.outputs import names_folder, plan
+from gancodec.cli.outputs import names_folder, nested_in, plan
 from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY, PICTURE_SUFFIXES
 from gancodec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gancodec.picture import Picture
+    from gancodec.cli.compressing import OpenPicture
     from gancodec.pipeline import Symbols
 
 FOLDER_HINT = "use -r to take the files in it"
@@ -49,8 +49,9 @@ SkipExisting = Annotated[
     bool,
     typer.Option(
         "--skip-existing",
-        help="Pass over inputs whose output is there, whole and of that size; .gnc files also: newer, of that mode, "
-        "codec and rate. Not noticed: another realism or format, edits under a clock that was set back.",
+        help="Pass over inputs whose output is there and whole; refuse outputs that may be somebody's only copy of "
+        "something else. compress then marks each .gnc file with a digest of its source (26 bytes), by which it knows "
+        "it again; without, size, mode, metadata, codec, rate and clocks decide.",
     ),
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure; exit code 7 at the end.")]
@@ -114,10 +115,11 @@ def compress(
     cat photo.jpg | gancodec compress - > photo.gnc   in a pipe
     """
     rate = options.rate_from(quality, target_bpp, target_size)
-    sources = _sources(inputs, output, recursive, PICTURE_SUFFIXES)
+    passed = PassedBy()
+    sources = _sources(inputs, output, recursive, PICTURE_SUFFIXES, passed)
     into_folder = names_folder(output, sources, GNC_SUFFIXES)
     keep_larger = fallback is Fallback.KEEP
-    policy = _policy(force, skip_existing, keep_going, json, into_folder, warn_larger=True, keep_larger=keep_larger)
+    policy = _policy(force, skip_existing, keep_going, json, into_folder, writes_gnc=True, keep_larger=keep_larger)
     jobs = plan(
         sources, output, into_folder=into_folder, json=json, suffix=".gnc", replaces=None, keep_going=keep_going
     )
@@ -133,8 +135,9 @@ def compress(
             device=device.value,
             convert_16_bit=convert_16_bit,
             keep_metadata=not no_metadata,
+            mark_source=skip_existing,
         )
-        batch: Batch[Picture, Symbols | bytes] = Batch(operation, policy)
+        batch: Batch[OpenPicture, Symbols | bytes] = Batch(operation, policy, passed)
         return batch.run(jobs)
 
     return task
@@ -172,7 +175,8 @@ def decompress(
     """
     if realism is not None:
         options.in_range("--realism", realism, 1)
-    sources = _sources(inputs, output, recursive, GNC_SUFFIXES)
+    passed = PassedBy()
+    sources = _sources(inputs, output, recursive, GNC_SUFFIXES, passed)
     into_folder = names_folder(output, sources, options.FORMAT_OF_SUFFIX)
     picture_format = options.format_from(format, output, output_is_folder=into_folder)
     policy = _policy(force, skip_existing, keep_going, json, into_folder)
@@ -190,7 +194,7 @@ def decompress(
             realism=realism,
             keep_metadata=not no_metadata,
         )
-        return Batch(operation, policy).run(jobs)
+        return Batch(operation, policy, passed).run(jobs)
 
     return task
 
@@ -232,20 +236,25 @@ def models(json: Json = False) -> Task:
     return lambda: inspecting.models(as_json=json)
 
 
-def _sources(inputs: list[str], output: str | None, recursive: bool, suffixes: Collection[str]) -> list[Source]:
+def _sources(
+    inputs: list[str], output: str | None, recursive: bool, suffixes: Collection[str], passed: PassedBy
+) -> list[Source]:
     """The inputs, each once, and a word about those that were given again."""
-    found = expand(inputs, recursive=recursive, suffixes=suffixes, folder_hint=FOLDER_HINT)
+    found = expand(inputs, recursive=recursive, suffixes=suffixes, folder_hint=FOLDER_HINT, passed=passed)
     sources = without_repeats(found, mirrored=output is not None)
     if repeats := len(found) - len(sources):
         report.say(f"{repeats} input{'' if repeats == 1 else 's'} given more than once, done once")
+    if recursive and output is not None and (folder := nested_in(output, inputs)) is not None:
+        what = "later runs with -r may take results for inputs"
+        report.say(f"warning: -o {output} lies within the input {folder}: {what}")
     return sources
 
 
 def _policy(
     force: bool, skip_existing: bool, keep_going: bool, json: bool, make_folders: bool, *,
-    warn_larger: bool = False, keep_larger: bool = False,
+    writes_gnc: bool = False, keep_larger: bool = False,
 ) -> Policy:  # fmt: skip
     return Policy(
         force=force, skip_existing=skip_existing, keep_going=keep_going, json=json, make_folders=make_folders,
-        warn_larger=warn_larger, keep_larger=keep_larger,
+        writes_gnc=writes_gnc, warn_larger=writes_gnc, keep_larger=keep_larger,
     )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,15 +12,27 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
+from gancodec.cli.inputs import MAX_FILE_BYTES
 from gancodec.cli.loading import load_codec
 from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import Rate
 from gancodec.cli.outputs import exists, is_current
-from gancodec.container import MAGIC, Header, read_container, read_header
+from gancodec.container import (
+    MAGIC,
+    SOURCE_COST,
+    ColourMode,
+    Container,
+    Header,
+    read_container,
+    read_header,
+    source_digest,
+    source_of,
+    with_source,
+)
 from gancodec.container.header import QUALITY_MAX, QUALITY_STEPS
 from gancodec.defaults import DEFAULT_QUALITY
-from gancodec.errors import FormatError, GancodecError, UnsupportedVersionError
-from gancodec.picture import Metadata, Picture, encode_alpha, read_picture, read_size, upright
+from gancodec.errors import FormatError, GancodecError, LimitError, UnsupportedVersionError
+from gancodec.picture import Metadata, Picture, encode_alpha, read_metadata, read_picture, read_size, upright
 from gancodec.picture.modes import MAX_SIDE_PX
 from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 from gancodec.registry import ModelEntry, resolve
@@ -31,6 +45,15 @@ CLOSE: Final = 0.97
 """Of a target: a search ends nearer, unless a single word of the payload is more."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenPicture:
+    """A picture, and what its .gnc file is to say about where it came from."""
+
+    picture: Picture
+    digest: bytes | None
+    """Of the source file; None: nothing."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Compression:
     """The operation that batch.py runs on each picture."""
@@ -40,14 +63,18 @@ class Compression:
     device: str
     convert_16_bit: bool = False
     keep_metadata: bool = True
+    mark_source: bool = False
+    """Write a source chunk, by which is_done() of later runs knows what a file was made of."""
     _codec: Codec | None = field(default=None, init=False)
     _entry: ModelEntry | None = field(default=None, init=False)
 
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
-        """Whether `output` is whole, of such a picture, with that codec and rate, and written after `source` was.
+        """Whether `output` is whole, and was made of this input with these options.
 
-        False for .gnc files that are damaged, or no newer than the input.  Raises ConfigError for other files, for
-        what other options made of the same input, or what was never made of it; PictureError for the input.
+        Its source chunk says so; where there is none, that it was written after the last change of `source`.  False
+        for .gnc files that are damaged, or of this input before it was changed.  Raises ConfigError for other files,
+        and whatever the clocks say for .gnc files of another picture, or made with other options; PictureError for the
+        input.
         """
         written = _read_gnc(output)
         try:
@@ -56,66 +83,98 @@ class Compression:
             raise exists(output, "is of a newer format") from exc
         except FormatError:
             return False  # damaged: there is nothing to lose
+        self._refuse_others(container, len(written), data, output)
+        is_same = source is not None and is_current(output, source)
+        if (digest := source_of(container)) is not None:
+            was_newer, is_same = is_same or source is None, digest == source_digest(data)
+            if was_newer and not is_same:
+                raise exists(output, "was made of another picture, or of this one before it was changed")
+        return is_same and not container.damaged
+
+    def _refuse_others(self, container: Container, size: int, data: bytes, output: Path) -> None:
+        """Raise ConfigError for a .gnc file that compressing `data` would never give."""
         header = container.header
-        if source is None or not is_current(output, source):
-            return False
         if not _fits(header, data):
             raise exists(output, f"is of another picture, {header.mode.name} {header.width}×{header.height}")
         self._entry = self._entry or resolve(self.codec_name)
-        if header.model_id != self._entry.model_id or not self._has_rate(header, len(written)):
+        if header.model_id != self._entry.model_id or not self._has_rate(header, size):
             raise exists(output, "was made with another codec or rate")
         if not self.keep_metadata and {b"EXIF", b"XMP "} & set(header.metadata_types):
             raise exists(output, "carries metadata that was to be dropped")
-        return not container.damaged
+        channels = 1 if header.mode in (ColourMode.L, ColourMode.LA) else 3
+        carried = self._carried(read_metadata(data, channels=channels))
+        wanted = {b"ICCP": carried.icc, b"EXIF": carried.exif, b"XMP ": carried.xmp}
+        damaged = set(header.metadata_types) - container.metadata.keys()
+        for type_ in wanted.keys() - damaged:
+            if wanted[type_] != container.metadata.get(type_):
+                raise exists(output, "carries other metadata than this picture")
+
+    def _carried(self, metadata: Metadata) -> Metadata:
+        return metadata if self.keep_metadata else Metadata(icc=metadata.icc)
 
     def pixels(self, data: bytes, label: str) -> int:
         """Raises PictureError."""
         width, height = read_size(data, name=label)
         return width * height
 
-    def open(self, data: bytes, label: str) -> Picture:
+    def open(self, data: bytes, label: str) -> OpenPicture:
         """Raises PictureError or LimitError."""
         picture = read_picture(data, name=label, convert_16_bit=self.convert_16_bit)
-        if self.keep_metadata:
-            return picture
-        picture = upright(picture)  # the orientation goes with the EXIF
-        return replace(picture, metadata=Metadata(icc=picture.metadata.icc))
+        if not self.keep_metadata:
+            picture = upright(picture)  # the orientation goes with the EXIF
+            # What was to be dropped is not worth a word.
+            picture = replace(picture, metadata=self._carried(picture.metadata), left_out=())
+        return OpenPicture(picture=picture, digest=source_digest(data) if self.mark_source else None)
 
     def load(self) -> None:
         """Raises ModelError, or ConfigError for a device that is not there."""
         if self._codec is None:
             self._codec = load_codec(self.codec_name, self.device)
 
-    def group(self, opened: Picture) -> Group | None:
+    def group(self, opened: OpenPicture) -> Group | None:
         """With pictures of its padded size, where no file's size is searched for."""
         assert self._codec is not None, "load() comes first"
         if self._quality_256 is None:
             return None
-        padded = self._codec.padded_size(opened.width, opened.height)
+        padded = self._codec.padded_size(opened.picture.width, opened.picture.height)
         return Group(padded, padded[0] * padded[1], self._codec.batch_pixels)
 
-    def compute(self, batch: Sequence[Picture]) -> list[Symbols | bytes | GancodecError]:
+    def compute(self, batch: Sequence[OpenPicture]) -> list[Symbols | bytes | GancodecError]:
         """Symbols, or the whole file where a size is searched for.  Raises what Codec.compress raises."""
         assert self._codec is not None, "load() comes first"
-        rate, quality_256 = self.rate, self._quality_256
+        quality_256 = self._quality_256
+        pictures = [opened.picture for opened in batch]
         if quality_256 is not None:
-            return [*self._codec.quantise(batch, [quality_256] * len(batch))]
-        return [
-            self._codec.compress(
+            return [*self._codec.quantise(pictures, [quality_256] * len(batch))]
+        return [self._search(picture) for picture in pictures]
+
+    def _search(self, picture: Picture) -> bytes:
+        """The file of a given size, with room for the source chunk that comes to it."""
+        assert self._codec is not None
+        rate = self.rate
+        target = self._target_size(picture.width, picture.height) if self.mark_source else None
+        if target is None:
+            return self._codec.compress(
                 picture, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size
             )
-            for picture in batch
-        ]
+        try:
+            return self._codec.compress(picture, target_size=max(1, target - SOURCE_COST))
+        except LimitError as exc:
+            room = f"{exc.message}, and {SOURCE_COST} more with the mark of --skip-existing"
+            raise LimitError(room, hint=exc.hint) from exc
 
-    def finish(self, opened: Picture, state: Symbols | bytes) -> Converted:
+    def finish(self, opened: OpenPicture, state: Symbols | bytes) -> Converted:
         """The file of what compute() made of a picture."""
         assert self._codec is not None, "load() comes first"
+        picture = opened.picture
         if isinstance(state, bytes):
             data = state
         else:
-            alpha = None if opened.alpha_HW is None else encode_alpha(opened.alpha_HW)
-            data = self._codec.write(opened, alpha, state, self._quality_256 or 0)
-        return Converted(data=data, header=read_header(data), gnc_bytes=len(data))
+            alpha = None if picture.alpha_HW is None else encode_alpha(picture.alpha_HW)
+            data = self._codec.write(picture, alpha, state, self._quality_256 or 0)
+        if opened.digest is not None:
+            data = with_source(data, opened.digest)
+        return Converted(data=data, header=read_header(data), gnc_bytes=len(data), left_out=picture.left_out)
 
     @property
     def _quality_256(self) -> int | None:
@@ -128,12 +187,17 @@ class Compression:
             return round((DEFAULT_QUALITY if rate.quality is None else rate.quality) * QUALITY_STEPS)
         return 0 if rate.quality is None else None
 
+    def _target_size(self, width: int, height: int) -> int | None:
+        """In bytes; None where no size is asked for."""
+        if self.rate.target_bpp is None:
+            return self.rate.target_size
+        # Nobody's file is larger than four bytes a sample; beyond that any target is the same.
+        return math.floor(min(self.rate.target_bpp, 128.0) * width * height / 8)
+
     def _has_rate(self, header: Header, size: int) -> bool:
         """Whether a file's quality, or its size in bytes, is what was asked for."""
         assert self._entry is not None
-        rate, target = self.rate, self.rate.target_size
-        if rate.target_bpp is not None:
-            target = int(rate.target_bpp * header.width * header.height / 8)
+        rate, target = self.rate, self._target_size(header.width, header.height)
         if target is not None:
             most = header.quality == QUALITY_MAX or not self._entry.has_quality
             return size <= target and (most or size >= CLOSE * target)
@@ -148,6 +212,8 @@ def _read_gnc(output: Path) -> bytes:
             start = file.read(len(MAGIC))
             if start not in (b"", MAGIC):
                 raise exists(output, "is no .gnc file")
+            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+                raise exists(output, "is larger than any .gnc file")
             return start + file.read()
     except OSError as exc:
         raise exists(output, f"cannot be read: {exc.strerror}") from exc

@@ -12,9 +12,9 @@ from PIL import Image
 from gancodec.cli.loading import Decoders
 from gancodec.cli.operation import Converted, Group
 from gancodec.cli.options import PictureFormat
-from gancodec.cli.outputs import exists
-from gancodec.container import MAX_SIDE, Container, read_container, read_header
-from gancodec.errors import DamagedMetadataWarning, GancodecError
+from gancodec.cli.outputs import exists, is_outdated
+from gancodec.container import MAX_SIDE, Container, read_container, read_header, source_digest, source_of
+from gancodec.errors import DamagedMetadataWarning, FormatError, GancodecError, LimitError
 from gancodec.picture import Picture, write_picture
 from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 
@@ -37,9 +37,9 @@ class Decompression:
     keep_metadata: bool = True
 
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
-        """Whether `output` is a whole picture of the file's size.  Raises ConfigError for any other file.
+        """Whether `output` is a whole picture of the file's size, and no older than the file, or what that was made of.
 
-        It may be the original that the .gnc file was made of: so it is never made anew, whatever the clock says.
+        Raises ConfigError for any other file: it may be an original, so that it is never made anew.
         """
         header = read_header(data)
         if max(header.width, header.height) > MAX_SIDE:
@@ -55,6 +55,8 @@ class Decompression:
             raise exists(output, "is no whole picture") from exc
         if sorted((width, height)) != wanted:
             raise exists(output, f"is another picture, {width}×{height}")
+        if source is not None and is_outdated(output, source) and not _is_source(output, data):
+            raise exists(output, f"is older than {source}, and may be of another file")
         return True
 
     def pixels(self, data: bytes, label: str) -> int:
@@ -88,3 +90,12 @@ class Decompression:
             warnings.warn(f"metadata is damaged and left out: {message}", DamagedMetadataWarning, stacklevel=2)
         data = write_picture(state, self.format.value, keep_metadata=self.keep_metadata)
         return Converted(data=data, header=opened.container.header, gnc_bytes=len(opened.data))
+
+
+def _is_source(output: Path, data: bytes) -> bool:
+    """Whether a .gnc file says that it was made of the file `output`, and is whole."""
+    try:
+        digest = source_of(read_container(data))
+        return digest is not None and digest == source_digest(output.read_bytes())
+    except (FormatError, LimitError, OSError):
+        return False

@@ -11,7 +11,7 @@ EXIT_CODES: Final = {
     3: "an input that cannot be read, or is of a kind that is refused",
     4: "a .gnc file that is damaged or too new",
     5: "a model that is missing or wrong",
-    6: "a limit that is exceeded: sides of a picture, or a target out of reach",
+    6: "a limit that is exceeded: sides of a picture, bytes of a file, or a target out of reach",
     7: "some of several files failed, the others are done",
     130: "interrupted by Ctrl-C",
 }

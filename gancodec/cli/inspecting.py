@@ -9,7 +9,7 @@ from gancodec.cli import report
 from gancodec.cli.failures import Failure, exit_code
 from gancodec.cli.inputs import GNC_SUFFIXES, Source, expand, read
 from gancodec.cli.loading import Decoders
-from gancodec.container import read_container
+from gancodec.container import SOURCE_TYPE, read_container, source_of
 from gancodec.description import describe
 from gancodec.errors import ModelError
 from gancodec.registry import ModelEntry, known_models
@@ -22,7 +22,10 @@ def info(arguments: Sequence[str], *, as_json: bool) -> int:
     known = _models_by_id()
 
     def facts(source: Source) -> Row:
-        return {"input": source.name, **describe(read(source), known)}
+        data = read(source)
+        row = describe(data, known)
+        digest = source_of(read_container(data))
+        return {"input": source.name, **row, "source": None if digest is None else digest.hex()}
 
     return _each(arguments, facts, as_json=as_json, text=_info_text)
 
@@ -93,7 +96,9 @@ def _info_text(row: Row) -> str:
         f"  model     {row['model_id']} ({row['model'] or 'not among the known ones'})",
         f"  payload   {row['payload_bytes']:,} bytes{', uniform tables' if row['uniform_tables'] else ''}",
     ]
-    lines += [f"  {'alpha' if c['type'] == 'ALPH' else c['type']:<9} {c['bytes']:,} bytes" for c in row["chunks"]]
+    chunks = [chunk for chunk in row["chunks"] if row["source"] is None or chunk["type"] != SOURCE_TYPE.decode()]
+    lines += [f"  {'alpha' if c['type'] == 'ALPH' else c['type']:<9} {c['bytes']:,} bytes" for c in chunks]
+    lines += [] if row["source"] is None else [f"  source    a file whose SHA-256 begins with {row['source']}"]
     lines += [f"  damaged   {text}" for text in row["damaged"]]
     return "\n".join(lines)
 

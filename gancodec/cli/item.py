@@ -10,6 +10,7 @@ from typing import Final, Generic
 from gancodec.cli.operation import Converted, OpenedT, StateT
 from gancodec.cli.outputs import Job
 from gancodec.errors import ConfigError, OutputError
+from gancodec.writing import Identity
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Errors of writing that every other output would meet, too."""
@@ -29,6 +30,8 @@ class Policy:
     """Report each file as a JSON object on stdout."""
     make_folders: bool = False
     """Make the folders of outputs."""
+    writes_gnc: bool = False
+    """Results are .gnc files: with `force` nothing else is overwritten through a link."""
     warn_larger: bool = False
     """Say which results are not smaller than their inputs."""
     keep_larger: bool = False
@@ -62,8 +65,10 @@ class Item(Generic[OpenedT, StateT]):
     error: Exception | None = None
     ends_run: bool = False
     """Whether the error would be that of every other input."""
+    found: Identity | None = None
+    """What was there at the beginning."""
     may_replace: bool = False
-    """Whether what was there at the beginning may be overwritten."""
+    """Whether that may be overwritten."""
     bytes_before: int = 0
     seconds: float = 0.0
     """Of work on it, waiting left out; of a group, its share."""

@@ -34,6 +34,8 @@ class Converted:
     """Of the .gnc file: the output of `compress`, the input of `decompress`."""
     gnc_bytes: int
     """Size of that file."""
+    left_out: tuple[str, ...] = ()
+    """Kinds of metadata of the input for which the result has no place."""
 
     @property
     def pixels(self) -> int:
@@ -56,7 +58,7 @@ class Operation(Protocol[OpenedT, StateT]):
         """Of the input's picture: what working on it costs.  In any thread; raises what open() would."""
 
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
-        """Whether the file `output` is what this operation made of the input `data` from `source`.
+        """Whether the file `output` is what this operation made, or would make, of the input `data` from `source`.
 
         In any thread, when pixels() of the input are granted.  As far as that can be told without doing it again.
         False where it may be made anew; raises ConfigError where it may be somebody's only copy of something else.

@@ -12,7 +12,7 @@ from pathlib import Path
 from gancodec.cli.inputs import STANDARD_STREAM, Source, is_folder
 from gancodec.container import MAGIC
 from gancodec.errors import ConfigError, OutputError
-from gancodec.writing import write_file
+from gancodec.writing import Identity, write_file
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 """What a name may end in that says that it is a folder's."""
@@ -75,16 +75,31 @@ def plan(
     return _without_clashes(jobs, keep_going=keep_going)
 
 
-def refuse_existing(output: Path, *, force: bool) -> None:
-    """Raise ConfigError if `output` exists, unless it is a file and `force` says to replace it."""
+def refuse_existing(output: Path, *, force: bool, gnc: bool = False) -> None:
+    """Raise ConfigError if `output` exists, unless it is a file and `force` says to replace it.
+
+    gnc: what is written is a .gnc file; then a link to a file that is neither one nor empty is not written through.
+    """
     if is_folder(output):
         raise ConfigError(f"{output} is a folder", hint="choose another name with -o")
     if is_file(output):
         if not force:
             raise ConfigError(f"{output} exists", hint="use -f to overwrite it, or --skip-existing")
+        if gnc and output.is_symlink() and not _may_be_gnc(output):
+            target = os.path.realpath(output)
+            raise ConfigError(f"{output} is a link to {target}, which is no .gnc file", hint="remove the link first")
     elif os.path.exists(output):  # noqa: PTH110  as in is_folder()
         # Replacing /dev/null by a file would be a nasty surprise.
         raise ConfigError(f"{output} is not a regular file", hint="use -o - and redirect standard output")
+
+
+def nested_in(output: str, folders: Sequence[str]) -> str | None:
+    """The first of the input `folders` below which the output folder lies."""
+    place = Path(os.path.realpath(output))
+    for folder in folders:
+        if is_folder(folder) and Path(os.path.realpath(folder)) in place.parents:
+            return folder
+    return None
 
 
 def is_file(path: Path) -> bool:
@@ -100,12 +115,36 @@ def exists(output: Path, what: str) -> ConfigError:
 def is_current(output: Path, source: Path) -> bool:
     """Whether `output` was written after the last change of `source`; False where that is not to be learnt.
 
-    Changes are those of the contents and, as copying may keep the old time of those, of the file's name, rights or
-    place.  Equal times do not count: clocks of file systems are as coarse as two seconds.
+    Equal times do not count: clocks of file systems are as coarse as two seconds.
     """
     try:
-        changed = source.stat()
-        return output.stat().st_mtime_ns > max(changed.st_mtime_ns, changed.st_ctime_ns)
+        return output.stat().st_mtime_ns > _changed_ns(source)
+    except OSError:
+        return False
+
+
+def is_outdated(output: Path, source: Path) -> bool:
+    """Whether `source` was changed after `output` was written; with equal times neither is."""
+    try:
+        return output.stat().st_mtime_ns < _changed_ns(source)
+    except OSError:
+        return False
+
+
+def _changed_ns(source: Path) -> int:
+    """When `source` was last changed: its contents or, as copying may keep their old time, its name, rights or place.
+
+    Of a link, when that was pointed at another file, too.
+    """
+    found = source.stat(), source.lstat()
+    return max(time_ns for each in found for time_ns in (each.st_mtime_ns, each.st_ctime_ns))
+
+
+def _may_be_gnc(path: Path) -> bool:
+    """Whether a file is a .gnc file, or empty.  False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) in (b"", MAGIC)
     except OSError:
         return False
 
@@ -126,11 +165,17 @@ def remove_gnc(output: Path) -> bool:
     return True
 
 
-def write_output(output: Path, data: bytes, *, make_folders: bool, replace: bool) -> None:
-    """``write_file``, in a folder that is made if need be.  Raises OutputError."""
+def write_output(
+    output: Path, data: bytes, *, make_folders: bool, replaces: Identity | None, source: Path | None
+) -> None:
+    """``write_file``, in a folder that is made if need be.  Raises OutputError.
+
+    replaces: the file that may be overwritten, so that none is that came since, be it another input's result under a
+    name that is the same to the file system.  A new file may be read by those who may read the `source`.
+    """
     if make_folders:
         _make_folder(Path(os.path.realpath(output)).parent, output)
-    write_file(output, data, replace=replace)
+    write_file(output, data, replace=replaces is not None, only=replaces, like=source)
 
 
 def _make_folder(folder: Path, output: Path) -> None:
@@ -187,7 +232,7 @@ def _without_clashes(jobs: Sequence[Job], *, keep_going: bool) -> list[Job]:
             elif key in outputs:
                 problem = ConfigError(
                     f"{outputs[key]} and {job.source.label} would both be written to {job.output}",
-                    hint="use -o or other names, or run them separately",
+                    hint="use -o or other names",
                 )
             else:
                 outputs[key] = job.source.label

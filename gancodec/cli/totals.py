@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gancodec.cli.failures import INTERNAL, Failure
+from gancodec.cli.inputs import PassedBy
 from gancodec.cli.operation import Converted
 
 _KINDS: Final = {
@@ -32,6 +33,11 @@ class Totals:
     failures: list[Failure] = field(default_factory=list)
     end: Failure | None = None
     """The one that no other input would have survived, either."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Kinds of metadata that results have no place for, by the files that had them."""
+    left_out_files: int = 0
+    passed: PassedBy = field(default_factory=PassedBy)
+    """What the search for inputs met besides them."""
     bytes_before: int = 0
     bytes_after: int = 0
     pixels: int = 0
@@ -45,6 +51,8 @@ class Totals:
         self.bytes_after += len(converted.data)
         self.pixels += converted.pixels
         self.bpp_sum += converted.bpp
+        self.left_out.update(converted.left_out)
+        self.left_out_files += bool(converted.left_out)
 
     @property
     def bpp(self) -> float | None:
@@ -68,6 +76,8 @@ class Totals:
             "bytes_after": self.bytes_after,
             "bpp": self.bpp,
             "pixels": self.pixels,
+            "metadata_left_out": dict(self.left_out),
+            "passed_by": self.passed.as_row(),
             "seconds": round(self.seconds, 4),
         }
 
@@ -75,9 +85,11 @@ class Totals:
         """A line for one file; for several a table with a row for each way in which they ended."""
         rows = self._counts()
         if inputs == 1:
+            rows |= {name: f"{name} {text}" for name, text in self._asides().items()}
             return ["; ".join([*rows.values(), f"{self.seconds:.1f} s"])]
         if rest := inputs - self._tried:
             rows["not tried"] = f"{_files(rest)} {self._why_not_tried(interrupted)}"
+        rows |= self._asides()
         speed = f", {self.pixels / 1e6 / self.seconds:.1f} Mpixel/s" if self.files else ""
         rows |= {"time": f"{self.seconds:.1f} s{speed}"}
         width = max(map(len, rows))
@@ -92,6 +104,16 @@ class Totals:
     @property
     def _tried(self) -> int:
         return self.files + self.skipped + self.left_alone + len(self.failures)
+
+    def _asides(self) -> dict[str, str]:
+        """What is lost or missed without being an error."""
+        rows = {}
+        if self.left_out_files:
+            kinds = ", ".join(f"{kind} {count:,}" for kind, count in self.left_out.most_common())
+            rows["metadata left out"] = f"{_files(self.left_out_files)} ({kinds})"
+        if self.passed.text:
+            rows["passed by"] = self.passed.text
+        return rows
 
     def _counts(self) -> dict[str, str]:
         rows = {}

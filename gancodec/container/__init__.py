@@ -16,6 +16,7 @@ from gancodec.container.header import (
     read_header,
 )
 from gancodec.container.metadata import MAX_METADATA_BYTES
+from gancodec.container.source import SOURCE_BYTES, SOURCE_COST, SOURCE_TYPE, source_digest, source_of, with_source
 
 __all__ = [
     "FORMAT_MAJOR",
@@ -25,11 +26,17 @@ __all__ = [
     "MAX_CHUNKS",
     "MAX_METADATA_BYTES",
     "MAX_SIDE",
+    "SOURCE_BYTES",
+    "SOURCE_COST",
+    "SOURCE_TYPE",
     "Chunk",
     "ColourMode",
     "Container",
     "Header",
     "read_container",
     "read_header",
+    "source_digest",
+    "source_of",
+    "with_source",
     "write_container",
 ]

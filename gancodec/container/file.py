@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gancodec.container.chunks import MAX_CHUNKS, Chunk, pack_chunk, read_chunks
-from gancodec.container.fields import DAMAGED_HINT, take
+from gancodec.container.fields import CUT_SHORT_HINT, DAMAGED_HINT, take
 from gancodec.container.header import ColourMode, Header, pack_header, read_header
 from gancodec.container.metadata import METADATA_TYPES, deflate, inflate, unusable
-from gancodec.errors import ChecksumError, ConfigError, CorruptError, LimitError
+from gancodec.errors import ChecksumError, ConfigError, CorruptError, LimitError, TruncatedError
 
 MAX_SIDE = 16_384
 """Largest width or height that this reader opens unless told otherwise, in pixels; the format allows 2^31."""
@@ -107,6 +107,38 @@ def write_container(
     if unknown:
         chunks += (*unknown, Chunk(type=CLOSING_TYPE, data=b""))
     return b"".join((header, payload, *map(pack_chunk, chunks)))
+
+
+def append_chunk(data: bytes, chunk: Chunk) -> bytes:
+    """The whole file `data` with one more unknown chunk, behind those that it has.
+
+    Raises what read_header raises, TruncatedError if the payload or the closing chunk is not all there, ConfigError
+    for a chunk of a known type.
+    """
+    if chunk.type in KNOWN_TYPES:
+        raise ConfigError(f"chunk {chunk.type!r} is a known type", hint="append unknown ones only")
+    header = read_header(data)
+    view = memoryview(data)
+    payload = bytes(take(view, header.payload_offset, header.payload_size, "payload"))
+    closing = pack_chunk(Chunk(type=CLOSING_TYPE, data=b""))
+    rest = bytes(view[header.payload_offset + header.payload_size :])
+    if header.has_unknown:
+        if not rest.endswith(closing):
+            raise TruncatedError("the closing chunk is not there", hint=CUT_SHORT_HINT)
+        rest = rest.removesuffix(closing)
+    announced = pack_header(
+        mode=header.mode,
+        width=header.width,
+        height=header.height,
+        model_id=header.model_id,
+        quality=header.quality,
+        uniform_tables=header.uniform_tables,
+        metadata_types=header.metadata_types,
+        has_unknown=True,
+        payload=payload,
+        symbol_crc=header.symbol_crc,
+    )
+    return b"".join((announced, payload, rest, pack_chunk(chunk), closing))
 
 
 def _sort_chunks(view: memoryview, header: Header, payload: bytes) -> Container:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from gancodec.errors import ConfigError, LimitError, PictureError
 from gancodec.picture.depth import Converted16BitWarning, is_deep, raw_mode, reduce_to_8_bit, with_colour_key
-from gancodec.picture.metadata import metadata_of
+from gancodec.picture.metadata import info_of, left_out_of, metadata_of
 from gancodec.picture.picture import Picture
 from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
 from gancodec.picture.profiles import cmyk_to_rgb
@@ -85,7 +85,8 @@ def convert_image(image: Image.Image, data: bytes, *, name: str, convert_16_bit:
         colour_HWC=np.ascontiguousarray(samples[..., :colours]),
         alpha_HW=np.ascontiguousarray(samples[..., colours]) if colours < channels else None,
         # The profile of a CMYK or LAB picture does not fit the channels that came of it, so it falls away here.
-        metadata=metadata_of(image.info, channels=colours),
+        metadata=metadata_of(info_of(image), channels=colours),
+        left_out=left_out_of(image),
     )
 
 

@@ -31,7 +31,8 @@ def upright(picture: Picture) -> Picture:
     if not 2 <= orientation <= 8:
         return picture
     alpha = picture.alpha_HW
-    return Picture(
+    return replace(
+        picture,
         colour_HWC=_turn(picture.colour_HWC, orientation),
         alpha_HW=None if alpha is None else _turn(alpha, orientation),
         metadata=_cleared(picture.metadata),

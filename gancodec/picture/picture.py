@@ -50,6 +50,8 @@ class Picture:
     alpha_HW: NDArray[np.uint8] | None = None
     """Opacity in 0..255 (255 is opaque), [H, W]; None for pictures without alpha."""
     metadata: Metadata = field(default_factory=Metadata)
+    left_out: tuple[str, ...] = ()
+    """Kinds of metadata that the source had and that are not among it, such as "IPTC", as far as is known."""
 
     def __post_init__(self) -> None:
         colour, alpha = self.colour_HWC, self.alpha_HW

@@ -83,7 +83,7 @@ def test_damaged_exif_turns_nothing_and_raises_nothing(broken: bytes) -> None:
     assert upright(picture) is picture
 
 
-def test_tiff_comes_upright_and_without_exif() -> None:
+def test_tiff_comes_upright_and_without_exif_that_says_nothing_else() -> None:
     image = Image.fromarray(random_array(3, 5, 3))
     tags = Image.Exif()
     tags[0x0112] = 6
