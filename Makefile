@@ -48,7 +48,6 @@ help:  ## List the targets
 demo: env  ## Compress a photo and show the result beside JPEG: make demo IMAGE=photo.jpg
 	@$(run) examples/demo.py -- "$$IMAGE"
 
-# ARGS=--run-slow adds tests that run on request only; GANCODEC_TEST_FILES=1000 makes the killed tree larger.
 test: env  ## Run the tests: make test ARGS='tests/container -k header'
 	@$(run) -m pytest $(ARGS)
 

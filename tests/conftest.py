@@ -13,19 +13,6 @@ from gancodec.registry import shipped_models
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--run-slow", action="store_true", help="also tests marked slow(on_request=True)")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is made on request only: by --run-slow, or a -m with slow in it."""
-    if config.getoption("--run-slow") or "slow" in config.getoption("-m").split():
-        return
-    for item in items:
-        if any(mark.kwargs.get("on_request") for mark in item.iter_markers("slow")):
-            item.add_marker(pytest.mark.skip(reason="runs with --run-slow"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """A shell starts what it puts into the background with Ctrl-C switched off, and children inherit that."""
