@@ -44,8 +44,9 @@ class Ticket:
     def drop(self) -> None:
         """Nobody waits for the answer any more: nothing of it shall cost the device time."""
         self.gone = True
-        if self._job is not None:
-            self._job.give_up()
+        job = self._job  # its own thread may be done with it at any moment
+        if job is not None:
+            job.give_up()
 
     def begin(self, job: Job) -> None:
         """It has a job in the queue."""
