@@ -74,7 +74,8 @@ class Compressed:
     queue_ms: float
     compute_ms: float
     notice: str
-    """What was changed in the picture before, such as its 16 bits; empty if nothing was."""
+    """What was changed in the picture before, such as its 16 bits, or that time was short for the effort; empty if
+    nothing was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,10 +121,16 @@ class Client:
         quality: float | None = None,
         target_bpp: float | None = None,
         target_size: int | None = None,
+        effort: int | None = None,
         codec: str | None = None,
     ) -> Compressed:
-        """The bytes of a picture file to a .gnc file; arguments as in ``Codec.compress``.  Raises ServiceError."""
-        query = {"quality": quality, "target_bpp": target_bpp, "target_size": target_size, "codec": codec}
+        """The bytes of a picture file to a .gnc file; arguments as in ``Codec.compress``.  Raises ServiceError.
+
+        effort: None is the service's own choice; ``codecs`` tells the most that it allows.
+        """
+        query = {
+            "quality": quality, "target_bpp": target_bpp, "target_size": target_size, "effort": effort, "codec": codec,
+        }  # fmt: skip
         request = self._post("/v1/compress", picture, query, content_type="application/octet-stream")
 
         def made(data: bytes, headers: Message) -> Compressed:

@@ -15,7 +15,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gancodec.container import ColourMode, Container, Header, read_container, read_header, write_container
-from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_EFFORT, DEFAULT_QUALITY
+from gancodec.effort import Effort, Refiner
 from gancodec.errors import (
     ConfigError,
     CorruptError,
@@ -35,16 +36,14 @@ from gancodec.errors import (
 )
 from gancodec.networks.integer import FRACTION
 from gancodec.picture import Metadata, Picture, decode_alpha, encode_alpha, from_pillow, to_pillow
-from gancodec.pipeline import Coded, Pipeline, Stream, Symbols, pipeline_for
+from gancodec.pipeline import Coded, PhotoPipeline, Pipeline, Stream, Symbols, pipeline_for
+from gancodec.rate_search import out_of_reach, refine, search, target_bytes
 from gancodec.registry import ModelEntry, for_model_id, resolve
 from gancodec.weights import load_weights
 
 QUALITY_MAX_256 = 100 * FRACTION
 BATCH_PIXELS_CUDA = 16_000_000
 BATCH_PIXELS_CPU = 500_000
-SEARCH_TRIES = 12
-SEARCH_TOLERANCE = 0.01
-"""A search for a target size ends at a file of 99 to 100 % of it."""
 LUMA_65536 = np.array([19_595, 38_470, 7_471], np.uint32)
 """BT.601 in 1/65,536, as Pillow converts to L."""
 
@@ -77,7 +76,9 @@ class Codec:
     def __init__(self, entry: ModelEntry, device: torch.device) -> None:
         self.entry = entry
         self.device = str(device)
-        self.pipeline: Pipeline = pipeline_for(load_weights(entry, device), device)
+        with torch.inference_mode(False):  # weights of such a region have no gradients to pass on
+            self.pipeline: Pipeline = pipeline_for(load_weights(entry, device), device)
+        self._refiner = Refiner(self.pipeline) if isinstance(self.pipeline, PhotoPipeline) else None
         self._lock = threading.RLock()  # what passes between tiles comes from the same thread
 
     @classmethod
@@ -100,6 +101,7 @@ class Codec:
         quality: float | None = None,
         target_bpp: float | None = None,
         target_size: int | None = None,
+        effort: int | Effort = DEFAULT_EFFORT,
         convert_16_bit: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> bytes:
@@ -108,9 +110,11 @@ class Codec:
         quality: 0..100, stored in steps of 1/256; 60 if nothing is asked for.  target_bpp (bits of the whole file per
         pixel) and target_size (bytes of the whole file) search for a file that is not larger and comes within 1 % of
         it, in at most fourteen tries: less close only where the picture at quality 100 is smaller, or steps of the file
-        (four bytes at least) are wider.  A codec of one rate takes no quality, and a target is only a limit.  progress
-        is called with the bytes of each try.  Raises ConfigError for options, PictureError for the picture, LimitError
-        for a target out of reach.
+        (four bytes at least) are wider.  A codec of one rate takes no quality, and a target is only a limit.  effort:
+        0..9, the time to be spent on a better file (docs/effort.md), or an ``Effort`` with all that can be said about
+        it; a codec of one rate has nothing to spend it on.  With a target the search goes without, and at most four
+        files are made with it in the end.  progress is called with the bytes of each try.  Raises ConfigError for
+        options, PictureError for the picture, LimitError for a target out of reach.
         """
         given = [value for value in (quality, target_bpp, target_size) if value is not None]
         if len(given) > 1:
@@ -130,21 +134,29 @@ class Codec:
         picture = image if isinstance(image, Picture) else from_pillow(image, convert_16_bit=convert_16_bit)
         alpha = None if picture.alpha_HW is None else encode_alpha(picture.alpha_HW)
         if target_bpp is not None:
-            # Nobody's file is larger than four bytes a sample; beyond that any target is the same.
-            target_size = math.floor(min(target_bpp, 128.0) * picture.width * picture.height / 8)
+            target_size = target_bytes(target_bpp, picture.width, picture.height)
+        steps = _Steps(effort if isinstance(effort, Effort) else Effort(level=effort))
 
-        def file_at(quality_256: int) -> bytes:
-            (symbols,) = self.quantise([picture], [quality_256])
+        def file_at(quality_256: int, effort: Effort | None = None) -> bytes:
+            (symbols,) = self.quantise([picture], [quality_256], effort)
             data = self.write(picture, alpha, symbols, quality_256)
             if progress is not None:
                 progress(len(data))
             return data
 
+        def refined_at(quality_256: int) -> bytes:
+            return file_at(quality_256, steps.effort)
+
         if not self.pipeline.has_quality:
-            return _only(file_at, target_size)
-        if target_size is not None:
-            return _search(file_at, target_size)
-        return file_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
+            return _only(refined_at, target_size)
+        if target_size is None:
+            return refined_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
+        found = search(file_at, target_size, QUALITY_MAX_256)
+        if steps.effort.level > 0:
+            return refine(refined_at, target_size, found, goes_on=lambda: not steps.ended)
+        if found.best is None:
+            raise out_of_reach(target_size, found.sizes[0])
+        return found.best
 
     def decompress(self, data: bytes, *, realism: float | None = None) -> Image.Image:
         """The picture of a .gnc file, as a Pillow image; see ``decompress_picture``."""
@@ -193,10 +205,20 @@ class Codec:
         """
         return BATCH_PIXELS_CUDA if self.device.startswith("cuda") else BATCH_PIXELS_CPU
 
-    def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[Symbols]:
-        """Pictures of one padded size through the networks; qualities in 1/256.  Raises ConfigError for mixed sizes."""
+    def quantise(
+        self, pictures: Sequence[Picture], qualities_256: Sequence[int], effort: Effort | None = None
+    ) -> list[Symbols]:
+        """Pictures of one padded size through the networks; qualities in 1/256; effort: None is level 0.
+
+        Raises ConfigError for mixed sizes, and for a tune that the codec has not.
+        """
+        if effort is not None and effort.features is not None and not self.pipeline.has_realism:
+            raise ConfigError(f"codec {self.entry.name!r} has no realism to tune for", hint="use tune 'fidelity'")
+        rgb = [picture.rgb_HWC for picture in pictures]
         with self._lock:
-            return self.pipeline.quantise([picture.rgb_HWC for picture in pictures], qualities_256)
+            if effort is None or self._refiner is None:
+                return self.pipeline.quantise(rgb, qualities_256)
+            return self._refiner.quantise(rgb, qualities_256, effort)
 
     def write(self, picture: Picture, alpha: bytes | None, symbols: Symbols, quality_256: int) -> bytes:
         """The .gnc file of a picture that was quantised; in any thread.  alpha: from ``encode_alpha``."""
@@ -316,32 +338,14 @@ def _only(file_at: Callable[[int], bytes], target: int | None) -> bytes:
     return data
 
 
-def _search(file_at: Callable[[int], bytes], target: int) -> bytes:
-    """The largest file that is not larger than ``target`` bytes, by false position on the logarithm of the size.
+class _Steps:
+    """An effort that remembers whether it was told to stop."""
 
-    Size grows with quality, but not at every step; so the best file that fits is kept, not the last one.
-    """
-    low, high = 0, QUALITY_MAX_256
-    best = file_at(low)
-    if len(best) > target:
-        raise LimitError(
-            f"a file of {target} bytes is out of reach: at quality 0 it has {len(best)}",
-            hint="make the picture smaller",
-        )
-    largest = file_at(high)
-    if len(largest) <= target:
-        return largest
-    low_log, high_log = math.log(len(best)), math.log(len(largest))
-    for _ in range(SEARCH_TRIES):
-        if len(best) >= (1 - SEARCH_TOLERANCE) * target or high - low <= 1:
-            break
-        # Aimed a little under the target, and kept off the ends, where false position creeps.
-        share = (math.log(target * (1 - SEARCH_TOLERANCE / 2)) - low_log) / (high_log - low_log)
-        middle = low + max(1, min(high - low - 1, round(min(max(share, 0.05), 0.95) * (high - low))))
-        data = file_at(middle)
-        if len(data) <= target:
-            low, low_log = middle, math.log(len(data))
-            best = max(best, data, key=len)
-        else:
-            high, high_log = middle, math.log(len(data))
-    return best
+    def __init__(self, effort: Effort) -> None:
+        self.ended = False
+        self.effort = replace(effort, step=self._step)
+        self._asked = effort.step
+
+    def _step(self, done: int, of: int) -> bool:
+        self.ended = self.ended or not self._asked(done, of)
+        return not self.ended

@@ -161,7 +161,11 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
         picture = _picture(image, image.encoderinfo, convert_16_bit=wanted.convert_16_bit)
         with CODECS.use(resolve(wanted.codec), wanted.device or current_options().device) as codec:
             data = codec.compress(
-                picture, quality=wanted.quality, target_bpp=wanted.target_bpp, target_size=wanted.target_size
+                picture,
+                quality=wanted.quality,
+                target_bpp=wanted.target_bpp,
+                target_size=wanted.target_size,
+                effort=wanted.effort,
             )
     file.write(data)
 

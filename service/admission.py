@@ -12,14 +12,26 @@ from contextlib import contextmanager
 from service.problems import QueueFull, Unauthorised
 
 RETRY_AFTER_S = 2
+MOST_RETRY_AFTER_S = 60
+"""By then something has changed, whatever the device's pace was."""
 
 
 class Budget:
-    """What all requests in work may have together: pixels, or bytes of bodies."""
+    """What all requests in work may have together: pixels, their cost, or bytes of bodies."""
 
-    def __init__(self, limit: int, unit: str, *, room: Callable[[], float] = lambda: math.inf) -> None:
-        """room: how much may be held at the moment, if that is less; one request may have more."""
-        self.limit, self.unit, self._room = limit, unit, room
+    def __init__(
+        self,
+        limit: float,
+        unit: str,
+        *,
+        room: Callable[[], float] = lambda: math.inf,
+        per_s: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """room: how much may be held at the moment, if that is less; one request may have more.
+
+        per_s: how much gets done in a second, which says when to come again.
+        """
+        self.limit, self.unit, self._room, self._per_s = limit, unit, room, per_s
         self._held = 0
         self._lock = threading.Lock()
 
@@ -50,7 +62,8 @@ class Budget:
             limit = min(self.limit, max(amount, self._room()))
             if amount > 0 and not anyway and self._held + amount > limit:
                 in_work = f"{self._held:,} of {limit:,.0f} {self.unit} are in work"
-                raise full(f"{in_work}, and this request has {amount:,} more")
+                wait_s = (self._held + amount - limit) / self._per_s()
+                raise full(f"{in_work}, and this request has {amount:,} more", wait_s=wait_s)
             self._held += amount
 
 
@@ -83,9 +96,10 @@ class Holding:
                     self._amount = 0
 
 
-def full(detail: str) -> QueueFull:
-    """The answer to one request too many."""
-    return QueueFull(detail, hint="try again a little later", headers={"Retry-After": str(RETRY_AFTER_S)})
+def full(detail: str, *, wait_s: float = 0.0) -> QueueFull:
+    """The answer to one request too many.  wait_s: until there may be room, if that is known."""
+    seconds = min(max(math.ceil(min(wait_s, MOST_RETRY_AFTER_S)), RETRY_AFTER_S), MOST_RETRY_AFTER_S)
+    return QueueFull(detail, hint="try again a little later", headers={"Retry-After": str(seconds)})
 
 
 class Doorkeeper:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,8 +42,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     measures = Measures()
     engine = Engine(settings, measures)
-    budget = Budget(settings.queue_pixels, "pixels", room=lambda: engine.pace.pixels_per_s * settings.deadline_s)
-    measures.gauges(jobs=lambda: engine.waiting, pixels=lambda: budget.held, gpu=lambda: _gpu_bytes(settings.device))
+    budget = Budget(settings.queue_pixels, "pixels")
+    load = Budget(
+        math.inf,
+        "pixels, counted by their effort,",
+        room=lambda: engine.pace.pixels_per_s * settings.deadline_s,
+        per_s=lambda: engine.pace.pixels_per_s,
+    )
+    measures.gauges(
+        jobs=lambda: engine.waiting,
+        pixels=lambda: budget.held,
+        cost=lambda: load.held,
+        gpu=lambda: _gpu_bytes(settings.device),
+    )
 
     closing = Closing(grace_s=settings.body_timeout_s + settings.deadline_s)
     threads = Threads(settings.threads, waiting=settings.queue_requests)
@@ -73,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings, app.state.engine, app.state.measures = settings, engine, measures
-    app.state.work = Work(settings, engine, budget, measures)
+    app.state.work = Work(settings, engine, budget, load, measures)
     app.state.bodies = Budget(settings.queue_bytes, "bytes")
     app.state.threads, app.state.closing = threads, closing
     keys = [key.get_secret_value() for key in settings.api_keys]
@@ -87,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "accept"],
-            expose_headers=[*(openapi.FACTS | openapi.NOTICE | openapi.WARNING), "Retry-After", "X-Request-Id"],
+            expose_headers=[*openapi.TOLD, "Retry-After", "X-Request-Id"],
         )
     app.add_middleware(DrainUnread)
     if settings.page and PAGE.is_dir():

@@ -42,9 +42,11 @@ class Job:
     """Jobs of one key may go through together."""
     item: Any
     pixels: int
-    """What it costs."""
+    """What it has of memory."""
     deadline: float
     """By time.monotonic()."""
+    relative_time: float = 1.0
+    """What a pixel of it takes, in times of one that is coded without effort."""
     arrived: float = field(default_factory=time.monotonic)
     future: Future[Any] = field(default_factory=Future)
     batch: int = 0
@@ -52,6 +54,11 @@ class Job:
     waited_s: float = 0.0
     ran_s: float = 0.0
     given_up: bool = False
+
+    @property
+    def cost(self) -> float:
+        """Its time on the device, in pixels that are coded without effort."""
+        return self.pixels * self.relative_time
 
     def give_up(self) -> None:
         """Nobody waits for it any more: it shall not begin, and if it is under way, end as soon as may be."""
@@ -72,8 +79,8 @@ class Limits:
     """A single job may have more."""
     delay_s: float
     """How long the first job of a batch waits for others."""
-    small_pixels: int
-    """Jobs up to this size may pass larger ones that are under way."""
+    small_cost: float
+    """Jobs up to this cost may pass larger ones that are under way."""
 
 
 class Batcher:
@@ -89,8 +96,10 @@ class Batcher:
         self._closing = False
         self._begun: set[Job] = set()
         """All that are in ``run``, the small ones that pass included."""
-        self._passing = False
-        self._under_way: Sequence[Job] = ()
+        self._running: list[Sequence[Job]] = []
+        """The batch that is under way, and the one that passes it."""
+        self._passed_s = 0.0
+        """How long batches have passed others, all in all."""
         self._resumed = 0.0
         """When the large job that is under way began, or went on."""
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
@@ -136,16 +145,27 @@ class Batcher:
         """
         if threading.current_thread() is not self._thread:
             return
+        self._end_what_is_over()
+        if len(self._running) == 1:
+            self._let_small_pass()
+
+    def has_time(self, seconds: float) -> bool:
+        """Whether there are so many seconds for what is running before nobody waits for it any more.
+
+        Called by ``run``, from the batcher's own thread.  Raises as ``between``.
+        """
+        self._end_what_is_over()
+        then = time.monotonic() + seconds
+        return any(not job.given_up and then <= job.deadline for job in self._running[-1])
+
+    def _end_what_is_over(self) -> None:
         if self._closing:
             raise ClosedError
-        if self._passing:
-            return
-        now = time.monotonic()
-        if all(job.given_up for job in self._under_way):
+        jobs, now = self._running[-1], time.monotonic()
+        if all(job.given_up for job in jobs):
             raise GivenUpError
-        if all(job.given_up or now > job.deadline for job in self._under_way):
+        if all(job.given_up or now > job.deadline for job in jobs):
             raise DeadlineError
-        self._let_small_pass()
 
     def _forget(self, job: Job) -> None:
         """What is answered, or was given up before its turn, holds nothing any more."""
@@ -160,21 +180,18 @@ class Batcher:
         """
         began = time.monotonic()
         until = began + (began - self._resumed)
-        self._passing = True
-        try:
-            while jobs := self._next_small():
-                self._do(jobs)
-                if time.monotonic() >= until:
-                    break
-        finally:
-            self._passing = False
-            self._resumed = time.monotonic()
+        while jobs := self._next_small():
+            self._do(jobs)
+            if time.monotonic() >= until:
+                break
+        self._resumed = time.monotonic()
+        self._passed_s += self._resumed - began
 
     def _next_small(self) -> list[Job]:
         """The next batch of small jobs; empty if none waits.  Those that were given up take no turn."""
         with self._changed:
             while True:
-                first = next((job for job in self._jobs if job.pixels <= self._limits.small_pixels), None)
+                first = next((job for job in self._jobs if job.cost <= self._limits.small_cost), None)
                 if first is None:
                     return []
                 if jobs := self._take(first):
@@ -190,9 +207,8 @@ class Batcher:
                 self._gather()
                 jobs = self._take(self._jobs[0]) if self._jobs else []
             if jobs:
-                self._resumed, self._under_way = time.monotonic(), jobs
+                self._resumed = time.monotonic()
                 self._do(jobs)
-                self._under_way = ()
 
     def _gather(self) -> None:
         """Wait until the oldest job's batch is full, or it has waited long enough."""
@@ -233,8 +249,9 @@ class Batcher:
         return taken
 
     def _do(self, jobs: list[Job]) -> None:
-        started = time.monotonic()
+        started, passed_s = time.monotonic(), self._passed_s
         self._begun.update(jobs)
+        self._running.append(jobs)
         results: Sequence[Any]
         try:
             results = self._run(jobs[0].key, [job.item for job in jobs])
@@ -242,8 +259,10 @@ class Batcher:
                 raise RuntimeError(f"{len(results)} results for {len(jobs)} jobs")
         except Exception as exc:
             results = [exc] * len(jobs)
+        self._running.pop()
+        ran_s = time.monotonic() - started - (self._passed_s - passed_s)
         for job in jobs:
-            job.batch, job.ran_s = len(jobs), time.monotonic() - started
+            job.batch, job.ran_s = len(jobs), ran_s
         try:
             self._observe(jobs)
         except Exception:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 
 from gancodec.codec import Codec, Opened
+from gancodec.effort import LEVELS, Effort
 from gancodec.errors import FormatError, MissingModelError
 from gancodec.picture import Metadata, Picture
 from gancodec.pipeline import Symbols
@@ -19,11 +20,23 @@ from service.batcher import Batcher, Job, Limits
 from service.measures import Measures
 from service.pace import Pace
 from service.problems import BadParameter, NotReady, OutOfMemory
+from service.refining import Refined, Watch
 from service.settings import Settings
 
 QUANTISE, DECODE = "quantise", "decode"
 LEAST_TILE_PX = 256
 CANARY_SIDE_PX = 64
+CANARY_EFFORT: Final = 5
+"""The lowest with all that there is; the service may take less."""
+
+
+class Key(NamedTuple):
+    """What jobs that go through together have in common."""
+
+    kind: str
+    codec: str
+    padded: tuple[int, int]
+    effort: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +51,10 @@ class Ticket:
     """Time in the networks, of all its jobs and those that went with them."""
     batch: int = 0
     """Pictures in the largest batch of them."""
+    is_cut_short: bool = False
+    """Whether there was less time than its effort would have taken."""
+    _last_s: float = 0.0
+    """Of its last job, the queue included."""
     _job: Job | None = None
     """The one under way: a request has one at a time."""
 
@@ -61,6 +78,12 @@ class Ticket:
         self.queue_ms += 1000 * job.waited_s
         self.compute_ms += 1000 * job.ran_s
         self.batch = max(self.batch, job.batch)
+        self._last_s = job.waited_s + job.ran_s
+
+    def step(self, done: int, of: int) -> bool:
+        """After a refinement of so many iterations: whether there is time for another one, from its beginning."""
+        self.is_cut_short = self.is_cut_short or done < of
+        return done == of and not self.gone and time.monotonic() + self._last_s <= self.deadline
 
     def go_on(self) -> None:
         """Raise NotReady if nobody waits any more."""
@@ -91,7 +114,7 @@ class Engine:
             pictures=self._settings.batch_pictures,
             pixels=self._settings.batch_pixels or min(codec.batch_pixels for codec in self.codecs.values()),
             delay_s=self._settings.batch_delay_ms / 1000,
-            small_pixels=self._settings.small_pixels,
+            small_cost=self._settings.small_pixels,
         )
         self._batcher = Batcher(self._run, limits, observe=self._observe)
         for codec in self.codecs.values():
@@ -132,10 +155,11 @@ class Engine:
         """The codec as one request's thread uses it."""
         return BatchedCodec(codec, self, ticket)
 
-    def work(self, ticket: Ticket, key: Hashable, item: Any, pixels: int) -> Any:
+    def work(self, ticket: Ticket, key: Key, item: Any) -> Any:
         """Put one picture into the queue and wait for what becomes of it."""
         assert self._batcher is not None
-        job = Job(key, item, pixels, ticket.deadline)
+        pixels = key.padded[0] * key.padded[1]
+        job = Job(key, item, pixels, ticket.deadline, LEVELS[key.effort].relative_time)
         self._batcher.submit(job)
         ticket.begin(job)
         try:
@@ -145,11 +169,10 @@ class Engine:
 
     def _run(self, key: Hashable, items: Sequence[Any]) -> Sequence[Any]:
         """A batch on the device; without memory for all, in halves, and for one, in smaller tiles."""
-        assert isinstance(key, tuple)
-        kind, name, _ = key
-        codec = self.codecs[name]
+        assert isinstance(key, Key)
+        codec = self.codecs[key.codec]
         try:
-            return self._on_device(kind, codec, items)
+            return self._on_device(key, codec, items)
         except (torch.OutOfMemoryError, MemoryError):
             self._measures.out_of_memory.inc()
         if torch.cuda.is_available():
@@ -170,11 +193,14 @@ class Engine:
         self._measures.batch(jobs)
         self.pace.batch(jobs)
 
-    def _on_device(self, kind: str, codec: Codec, items: Sequence[Any]) -> Sequence[Any]:
+    def _on_device(self, key: Key, codec: Codec, items: Sequence[Any]) -> Sequence[Any]:
+        assert self._batcher is not None
         made: Sequence[Any]
-        if kind == QUANTISE:
+        if key.kind == QUANTISE:
             pictures, qualities = zip(*items, strict=True)
-            made = codec.quantise(pictures, qualities)
+            watch = Watch(self._batcher.has_time)
+            effort = Effort(level=key.effort, step=watch) if key.effort else None
+            made = [Refined(each, watch.done, watch.of) for each in codec.quantise(pictures, qualities, effort)]
         else:
             made = codec.decode(items)
         self._measures.parts(codec.pipeline.clock.take())
@@ -188,7 +214,8 @@ class Engine:
             ticket = Ticket(time.monotonic() + self._settings.deadline_s)
             own = self.for_request(codec, ticket)
             picture = Picture(colour_HWC=colour_HWC, alpha_HW=None, metadata=Metadata())
-            back = own.decompress_picture(own.compress(picture)).colour_HWC
+            effort = min(CANARY_EFFORT, self._settings.max_effort)
+            back = own.decompress_picture(own.compress(picture, effort=effort)).colour_HWC
             error = np.abs(back.astype(int) - colour_HWC).mean()
             if back.shape != colour_HWC.shape or error > 40:
                 raise RuntimeError(f"{codec.entry.name} does not bring a picture back: mean difference {error:.0f}")
@@ -201,12 +228,25 @@ class BatchedCodec(Codec):
         self.entry, self.device, self.pipeline = codec.entry, codec.device, codec.pipeline
         self._engine, self._ticket = engine, ticket
 
-    def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[Symbols]:
-        """Each picture a job of its own; waits for all."""
-        return [
-            self._work(QUANTISE, (picture, quality), picture.width, picture.height)
-            for picture, quality in zip(pictures, qualities_256, strict=True)
-        ]
+    def spent(self, level: int) -> int:
+        """The level of effort that one of this level comes to: a codec of one rate has nothing to spend it on."""
+        return level if self.pipeline.has_quality else 0
+
+    def quantise(
+        self, pictures: Sequence[Picture], qualities_256: Sequence[int], effort: Effort | None = None
+    ) -> list[Symbols]:
+        """Each picture a job of its own; waits for all.
+
+        Of the effort the level counts: the device has steps of its own, and this one's is told how each job ended.
+        """
+        level = 0 if effort is None else self.spent(effort.level)
+        found: list[Symbols] = []
+        for picture, quality in zip(pictures, qualities_256, strict=True):
+            refined: Refined = self._work(QUANTISE, (picture, quality), picture.width, picture.height, level)
+            if effort is not None:
+                effort.step(refined.done, refined.of)
+            found.append(refined.symbols)
+        return found
 
     def decode(self, opened: Sequence[Opened]) -> list[Picture | FormatError]:
         """Each file a job of its own; waits for all."""
@@ -218,6 +258,6 @@ class BatchedCodec(Codec):
                 found.append(exc)
         return found
 
-    def _work(self, kind: str, item: Any, width: int, height: int) -> Any:
-        padded = self.padded_size(width, height)
-        return self._engine.work(self._ticket, (kind, self.entry.name, padded), item, padded[0] * padded[1])
+    def _work(self, kind: str, item: Any, width: int, height: int, effort: int = 0) -> Any:
+        key = Key(kind, self.entry.name, self.padded_size(width, height), effort)
+        return self._engine.work(self._ticket, key, item)

@@ -38,15 +38,22 @@ class Measures:
         )  # fmt: skip
         self.bytes = Counter("gancodec_body_bytes", "Bodies, in and out.", ["direction"], registry=registry)
         self.bpp = Histogram("gancodec_bpp", "Bits per pixel of files made.", buckets=BPP, registry=registry)
+        self.files = Counter("gancodec_files", "Files made, by effort.", ["effort"], registry=registry)
+        self.cut_short = Counter(
+            "gancodec_effort_cut_short", "Files whose refinement ended early, for want of time.", registry=registry
+        )
         self.out_of_memory = Counter(
             "gancodec_out_of_memory", "Batches that did not fit into memory.", registry=registry
         )
 
-    def gauges(self, *, jobs: Callable[[], int], pixels: Callable[[], int], gpu: Callable[[], int]) -> None:
+    def gauges(
+        self, *, jobs: Callable[[], int], pixels: Callable[[], int], cost: Callable[[], int], gpu: Callable[[], int]
+    ) -> None:
         """What is asked for at the moment of the question."""
         for name, text, value in (
             ("gancodec_queue_jobs", "Jobs waiting for the device.", jobs),
             ("gancodec_held_pixels", "Pixels of all requests in work.", pixels),
+            ("gancodec_held_cost_pixels", "Their time on the device, in pixels at effort 0.", cost),
             ("gancodec_gpu_bytes", "Memory that torch holds on the GPU.", gpu),
         ):
             Gauge(name, text, registry=self.registry).set_function(value)

@@ -43,12 +43,17 @@ FACTS: Final = {
     "Gancodec-Compute-Ms": ("number", "Time in the networks."),
     "Gancodec-Batch": ("integer", "Pictures that went through together."),
 }
+EFFORT: Final = {"Gancodec-Effort": ("integer", "Effort spent; 0 where the codec has nothing to spend it on.")}
 OTHER_FACTS: Final = {
     "Gancodec-Codec": ("string", "Name of the other codec."),
     "Gancodec-Quality": ("number", "Quality setting of the other codec."),
 }
-NOTICE: Final = {"Gancodec-Notice": ("string", "What was changed in the picture before; missing if nothing was.")}
+NOTICE: Final = {
+    "Gancodec-Notice": ("string", "What was changed in the picture, or that time was short; missing if nothing was.")
+}
 WARNING: Final = {"Gancodec-Warning": ("string", "What was left out of the picture; missing if nothing was.")}
+TOLD: Final = FACTS | EFFORT | OTHER_FACTS | NOTICE | WARNING
+"""All headers of ours, for pages of other sites."""
 REQUEST_ID: Final = {"X-Request-Id": ("string", "That of the request if it had one, else a new one.")}
 PROBLEM_HEADERS: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
     401: {"WWW-Authenticate": ("string", "Bearer.")},
@@ -78,7 +83,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "codecs": [
             {
                 "name": "photo", "codec": "photo", "model_id": "61fb81d4", "licence": "Apache-2.0", "has_quality": True,
-                "has_realism": True, "device": "cuda",
+                "has_realism": True, "max_effort": 3, "device": "cuda",
             }
         ]
     },
@@ -115,7 +120,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
     ):  # fmt: skip
         paths[path]["post"]["requestBody"] = body
     for path, text, types, facts in (
-        ("/v1/compress", "The .gnc file.", (GNC_MEDIA_TYPE,), FACTS | NOTICE),
+        ("/v1/compress", "The .gnc file.", (GNC_MEDIA_TYPE,), FACTS | EFFORT | NOTICE),
         ("/v1/decompress", "The picture.", tuple(TYPES), FACTS | WARNING),
         ("/v1/others/{name}", "The other codec's file.", tuple(MEDIA_TYPES.values()), OTHER_FACTS | NOTICE),
     ):
@@ -126,6 +131,9 @@ def _description(app: FastAPI) -> dict[str, Any]:
             _complete(operation, problems)
             if path in EXAMPLES:
                 operation["responses"]["200"]["content"]["application/json"]["example"] = EXAMPLES[path]
+    (effort,) = (each for each in paths["/v1/compress"]["post"]["parameters"] if each["name"] == "effort")
+    settings = app.state.settings
+    effort["schema"] |= {"maximum": settings.max_effort, "default": settings.default_effort}
     components = schema.setdefault("components", {})
     kinds = components.get("schemas", {})
     components["schemas"] = {name: kind for name, kind in kinds.items() if "ValidationError" not in name}

@@ -8,8 +8,8 @@ from typing import Final
 
 from service.batcher import Job
 
-TELLING_PIXELS: Final = 200_000
-"""A smaller batch says more about its fixed costs than about the device."""
+TELLING_COST: Final = 200_000.0
+"""A cheaper batch says more about its fixed costs than about the device."""
 NEWEST_SHARE: Final = 0.3
 """Of the last batch in the mean."""
 
@@ -19,13 +19,13 @@ class Pace:
 
     def __init__(self) -> None:
         self.pixels_per_s = math.inf
-        """Until a batch has told."""
+        """Coded without effort.  Infinity until a batch has told."""
 
     def batch(self, jobs: Sequence[Job]) -> None:
         """Jobs that went through together."""
-        pixels, seconds = sum(job.pixels for job in jobs), max(job.ran_s for job in jobs)
-        if pixels < TELLING_PIXELS or seconds <= 0:
+        cost, seconds = sum(job.cost for job in jobs), max(job.ran_s for job in jobs)
+        if cost < TELLING_COST or seconds <= 0:
             return
-        found = pixels / seconds
+        found = cost / seconds
         known = math.isfinite(self.pixels_per_s)
         self.pixels_per_s = self.pixels_per_s + NEWEST_SHARE * (found - self.pixels_per_s) if known else found

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from gancodec.defaults import EFFORT_MAX
 from service.admission import Budget, Holding
 from service.answering import CountedResponse
 from service.batcher import ClosedError, DeadlineError, GivenUpError
@@ -21,8 +22,9 @@ from service.bodies import read_body
 from service.closing import Closing
 from service.engine import Engine, Ticket
 from service.problems import BadParameter, ClientGone, DeadlinePassed, NotReady, not_started
+from service.settings import Settings
 from service.threads import Threads
-from service.work import Answer, Work, check_rate
+from service.work import Answer, Work, check_effort, check_rate
 
 router = APIRouter()
 T = TypeVar("T")
@@ -74,6 +76,10 @@ Coding = [*Guarded, Depends(standing)]
 Quality = Annotated[float | None, Query(ge=0, le=100, description="0 to 100; 60 if nothing is asked for.")]
 TargetBpp = Annotated[float | None, Query(gt=0, le=128, description="Bits per pixel of the whole file, at most.")]
 TargetSize = Annotated[int | None, Query(gt=0, le=1 << 31, description="Bytes of the whole file, at most.")]
+WantedEffort = Annotated[
+    int | None,
+    Query(ge=0, le=EFFORT_MAX, description="Time to be spent on a better file; more costs more."),
+]
 CodecName = Annotated[str | None, Query(max_length=100, description="One of /v1/codecs; the first one if not given.")]
 Realism = Annotated[float, Query(ge=0, le=1, description="0 (faithful) to 1 (generated detail).")]
 Accept = Annotated[str | None, Header(description="image/png, image/webp, image/avif or image/jpeg.")]
@@ -85,15 +91,17 @@ async def compress(
     quality: Quality = None,
     target_bpp: TargetBpp = None,
     target_size: TargetSize = None,
+    effort: WantedEffort = None,
     codec: CodecName = None,
 ) -> Response:
     """A picture, as the body or as the first file of a form, to a .gnc file."""
-    only_known(request, "quality", "target_bpp", "target_size", "codec")
+    only_known(request, "quality", "target_bpp", "target_size", "effort", "codec")
     rate = check_rate(quality, target_bpp, target_size)
+    level = check_effort(effort, request.app.state.settings)
     work: Work = request.app.state.work
     request.app.state.engine.codec(codec)  # before the body is taken
     async with body_of(request) as body:
-        made = await in_thread(request, body, lambda ticket: work.compress(body.data, rate, codec, ticket))
+        made = await in_thread(request, body, lambda ticket: work.compress(body.data, rate, level, codec, ticket))
         return answer(request, made)
 
 
@@ -136,6 +144,7 @@ async def codecs(request: Request) -> dict[str, Any]:
     """The codecs that are served; the first one is used where none is named."""
     only_known(request)
     engine: Engine = request.app.state.engine
+    settings: Settings = request.app.state.settings
     return {
         "codecs": [
             {
@@ -145,6 +154,7 @@ async def codecs(request: Request) -> dict[str, Any]:
                 "licence": codec.entry.licence,
                 "has_quality": codec.pipeline.has_quality,
                 "has_realism": codec.pipeline.has_realism,
+                "max_effort": settings.max_effort if codec.pipeline.has_quality else 0,
                 "device": codec.device,
             }
             for codec in engine.codecs.values()

@@ -9,6 +9,8 @@ from PIL import Image
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gancodec.defaults import DEFAULT_EFFORT, EFFORT_MAX
+
 PREFIX: Final = "GANCODEC_SERVICE_"
 MIB: Final = 1 << 20
 DAY_S: Final = 86_400
@@ -40,7 +42,9 @@ class Settings(BaseSettings):
     batch_delay_ms: float = Field(default=3.0, ge=0, le=60_000, allow_inf_nan=False)
     """How long a picture waits for others of its size."""
     small_pixels: int = Field(default=1_500_000, ge=0)
-    """Pictures up to this size pass between the tiles of larger ones."""
+    """Pictures up to this size pass between the tiles of larger ones; with effort, up to less, by the time it takes."""
+    max_effort: int = Field(default=3, ge=0, le=EFFORT_MAX)
+    """Most effort that may be asked for; where none is, it is the usual one, or this if it is less."""
     deadline_s: Seconds = 60.0
     """From the end of a request's body to its answer."""
     body_timeout_s: Seconds = 30.0
@@ -67,6 +71,11 @@ class Settings(BaseSettings):
     """Of pictures, by Pillow's names."""
     page: bool = True
     """Whether / shows the page."""
+
+    @property
+    def default_effort(self) -> int:
+        """Where none is asked for."""
+        return min(DEFAULT_EFFORT, self.max_effort)
 
     @field_validator("codecs", "api_keys", "cors_origins", "input_formats", mode="before")
     @classmethod

@@ -6,7 +6,8 @@ import io
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from PIL import Image
 from gancodec.container import ColourMode, Header, read_header
 from gancodec.defaults import GNC_MEDIA_TYPE
 from gancodec.description import describe
+from gancodec.effort import LEVELS, Effort
 from gancodec.errors import ConfigError, GancodecError, LimitError, PictureError
 from gancodec.evaluation.classical import classical
 from gancodec.picture import (
@@ -46,6 +48,11 @@ CONVERTED: Final = ("CMYK", "LAB")
 """Modes of which no value stays what it was."""
 NOTICE_MOST: Final = 200
 """Characters."""
+SEARCHES: Final = 5
+"""Files without effort that a target usually takes."""
+REFINEMENTS: Final = 2
+"""Files with effort after them."""
+CUT_SHORT: Final = "effort ended early, for time was short"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,30 +72,49 @@ class Rate:
     target_bpp: float | None = None
     target_size: int | None = None
 
+    @property
+    def is_target(self) -> bool:
+        """Whether it has to be searched for."""
+        return self.target_bpp is not None or self.target_size is not None
+
 
 class Work:
     """Compressing, decompressing and describing, within the limits of the settings."""
 
-    def __init__(self, settings: Settings, engine: Engine, budget: Budget, measures: Measures) -> None:
-        self._settings, self._engine, self._budget, self._measures = settings, engine, budget, measures
+    def __init__(
+        self, settings: Settings, engine: Engine, budget: Budget, load: Budget, measures: Measures
+    ) -> None:
+        """budget: of pixels, which need memory.  load: of what they cost, which needs time."""
+        self._settings, self._engine, self._measures = settings, engine, measures
+        self._budget, self._load = budget, load
 
-    def compress(self, data: bytes, rate: Rate, codec_name: str | None, ticket: Ticket) -> Answer:
+    def compress(self, data: bytes, rate: Rate, effort: int, codec_name: str | None, ticket: Ticket) -> Answer:
         """Raises Problem, or GancodecError for options and pictures that do not serve."""
         codec = self._engine.for_request(self._engine.codec(codec_name), ticket)
         width, height = self._size(data)
-        with self._budget.hold(width * height):
+        level = codec.spent(effort)
+        is_searched = rate.is_target and codec.pipeline.has_quality
+        with self._hold(width * height, passes(level, is_searched=is_searched)):
             started = time.perf_counter()
             picture, notices = self._read(data)
             self._measures.parts({FILE: time.perf_counter() - started})
             try:
                 made = codec.compress(
-                    picture, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size
+                    picture,
+                    quality=rate.quality,
+                    target_bpp=rate.target_bpp,
+                    target_size=rate.target_size,
+                    effort=Effort(level=level, step=ticket.step),
                 )
             except LimitError as exc:
                 raise OutOfReach(exc.message, hint=exc.hint) from exc
         header = read_header(made)
         self._measures.bpp.observe(_bpp(made, header))
-        headers = _facts(made, header, codec.entry.name, ticket) | noticed(notices)
+        self._measures.files.labels(str(level)).inc()
+        if ticket.is_cut_short:
+            self._measures.cut_short.inc()
+            notices = [*notices, CUT_SHORT]
+        headers = _facts(made, header, codec.entry.name, ticket) | {"Gancodec-Effort": str(level)} | noticed(notices)
         return Answer(body=made, media_type=GNC_MEDIA_TYPE, headers=headers)
 
     def decompress(self, data: bytes, realism: float, accept: str | None, ticket: Ticket) -> Answer:
@@ -97,7 +123,7 @@ class Work:
         self._check(header.width, header.height)
         codec = self._engine.for_request(self._engine.codec_of(header.model_id), ticket)
         liked = liked_types(accept, has_alpha=header.mode in (ColourMode.LA, ColourMode.RGBA))
-        with self._budget.hold(header.width * header.height):
+        with self._hold(header.width * header.height):
             opened = codec.open(data, realism=realism)
             (picture,) = codec.decode([opened])
             if isinstance(picture, GancodecError):
@@ -116,7 +142,7 @@ class Work:
         Raises Problem, or PictureError.
         """
         width, height = self._size(data)
-        with self._budget.hold(width * height):
+        with self._hold(width * height):
             picture, notices = self._read(data)
             made, quality = best_within(name, on_white(upright(picture)), target_size, go_on=ticket.go_on)
         headers = {"Gancodec-Codec": classical(name).name, "Gancodec-Quality": f"{quality:g}"} | noticed(notices)
@@ -126,6 +152,12 @@ class Work:
         """Raises FormatError."""
         known = {codec.entry.model_id: codec.entry for codec in self._engine.codecs.values()}
         return describe(data, known)
+
+    @contextmanager
+    def _hold(self, pixels: int, passes: float = 1.0) -> Iterator[None]:
+        """Count a picture for the time of the block.  Raises QueueFull."""
+        with self._budget.hold(pixels), self._load.hold(math.ceil(pixels * passes)):
+            yield
 
     def _size(self, data: bytes) -> tuple[int, int]:
         """Of a picture that may be decoded."""
@@ -148,6 +180,14 @@ class Work:
                 f"{width}x{height} are {width * height:,} pixels, {self._settings.max_pixels:,} are the most",
                 hint="send a smaller picture",
             )
+
+
+def passes(level: int, *, is_searched: bool) -> float:
+    """About how many times as long as a file of a quality and without effort one takes."""
+    refined = LEVELS[level].relative_time
+    if not is_searched:
+        return refined
+    return SEARCHES + (REFINEMENTS * refined if level else 0)
 
 
 def changes(data: bytes, formats: Sequence[str]) -> list[str]:
@@ -226,6 +266,18 @@ def check_rate(quality: float | None, target_bpp: float | None, target_size: int
     if sum(value is not None for value in (quality, target_bpp, target_size)) > 1:
         raise BadParameter("quality, target_bpp and target_size exclude each other", hint="give one of them")
     return Rate(quality=quality, target_bpp=target_bpp, target_size=target_size)
+
+
+def check_effort(effort: int | None, settings: Settings) -> int:
+    """The level that is asked for, or the usual one.  Raises BadParameter for more than the service allows."""
+    if effort is None:
+        return settings.default_effort
+    if effort > settings.max_effort:
+        raise BadParameter(
+            f"effort is {effort}, and {settings.max_effort} is the most here",
+            hint="ask for less; the command line has no such limit",
+        )
+    return effort
 
 
 def _bpp(data: bytes, header: Header) -> float:

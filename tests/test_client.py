@@ -112,6 +112,13 @@ def test_a_name_that_no_network_can_have_is_not_reached() -> None:
     assert refused(f"http://{'a' * 70}.example", timeout_s=5).code == "unreachable"
 
 
+def test_effort_is_asked_for_where_it_is_given() -> None:
+    with answering(200, GNC | FACTS, b"file") as (url, asked):
+        for effort in (None, 0, 3):
+            Client(url).compress(b"picture", effort=effort)
+        assert asked == ["/v1/compress", "/v1/compress?effort=0", "/v1/compress?effort=3"]
+
+
 @pytest.mark.parametrize("call", CALLS, ids=NAMES)
 def test_a_page_of_another_server_is_told_from_the_service(call: Callable[[Client], object]) -> None:
     with answering(200, {"Content-Type": "text/html"}, b"<h1>It works!</h1>") as (url, _):

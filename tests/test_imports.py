@@ -35,7 +35,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": {"errors", "networks"},
     "weights": {"errors", "writing", "networks", "entropy", "registry"},
     "pipeline": {"errors", "timing", "entropy", "picture", "networks", "weights"},
-    "codec": {"errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline"},
+    "effort": {"errors", "defaults", "timing", "entropy", "features", "picture", "networks", "weights", "pipeline"},
+    "rate_search": {"errors"},
+    "codec": {
+        "errors", "defaults", "container", "entropy", "picture", "networks", "registry", "weights", "pipeline",
+        "effort", "rate_search",
+    },
     "pillow": {"errors", "defaults", "registry", "codec"},
     "pillow_plugin": {"errors", "defaults", "container", "description", "picture", "registry", "codec", "pillow"},
     "thumbnailer": {"errors", "picture", "codec", "writing"},
@@ -45,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "training": {
         "__init__", "errors", "defaults", "writing", "networks", "entropy", "features", "picture", "registry",
-        "weights", "pipeline", "codec", "evaluation",
+        "weights", "pipeline", "effort", "codec", "evaluation",
     },
 }
 """Top-level module or package of gancodec -> the others it may import."""
@@ -61,6 +66,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "container": set(),
     "registry": set(),
     "description": set(),
+    "rate_search": set(),
     "client": set(),
     "entropy": {"numpy", "constriction"},
     "picture": {"numpy", "PIL"},

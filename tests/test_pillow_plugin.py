@@ -446,6 +446,23 @@ def test_saving_is_compressing(tiny_codec: Codec, tmp_path: Path) -> None:
     assert saved(image, target_bpp=9.0) == tiny_codec.compress(image, target_bpp=9.0)
 
 
+def test_effort_reaches_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    compress = Codec.compress
+
+    def noting(self: Codec, image: Any, *, effort: int, **options: Any) -> bytes:
+        seen.append(effort)
+        return compress(self, image, effort=effort, **options)
+
+    monkeypatch.setattr(Codec, "compress", noting)
+    for options in ({}, {"effort": None}, {"effort": 0}, {"effort": 2}, {"effort": np.int64(1)}):
+        saved(made_image("RGB"), **options)
+    assert seen == [1, 1, 0, 2, 1] and {type(effort) for effort in seen} == {int}
+    extreme = GOLDEN / "tiny-extreme.safetensors"
+    one_rate = [saved(made_image("RGB"), codec=extreme, effort=effort) for effort in (0, 9)]
+    assert one_rate[0] == one_rate[1]
+
+
 def test_without_a_codec_it_is_photo(photo_codec: Codec) -> None:
     assert saved(made_image("L"), codec=None) == photo_codec.compress(made_image("L"))
 
@@ -539,6 +556,11 @@ def test_a_save_that_fails_leaves_nothing(
         ({"target_size": 1000.5}, TypeError, "target_size is 1000.5"),
         ({"target_size": -1}, ValueError, "target_size is -1"),
         ({"quality": 5, "target_size": 1000}, ValueError, "exclude each other"),
+        ({"effort": "3"}, TypeError, "effort is '3', of type str; give a whole number from 0 to 9"),
+        ({"effort": 1.0}, TypeError, "effort is 1.0, of type float"),
+        ({"effort": True}, TypeError, "effort is True, of type bool"),
+        ({"effort": 10}, ValueError, "effort is 10; give a whole number from 0 to 9"),
+        ({"effort": -1}, ValueError, "effort is -1; give"),
         ({"codec": 5}, TypeError, "codec is 5, of type int"),
         ({"codec": 0}, TypeError, "codec is 0, of type int"),
         ({"codec": b"photo"}, TypeError, "codec is b'photo'"),
@@ -568,7 +590,7 @@ def test_options_that_do_not_serve_end_as_with_pillows_formats(
 
 
 def test_options_that_are_none_or_of_other_formats_change_nothing() -> None:
-    names = ("quality", "target_bpp", "target_size", "device", "convert_16_bit", "save_all", "append_images")
+    names = ("quality", "target_bpp", "target_size", "effort", "device", "convert_16_bit", "save_all", "append_images")
     plain = saved(made_image("RGB"))
     assert saved(made_image("RGB"), **dict.fromkeys(names)) == plain
     assert saved(made_image("RGB"), optimize=True, progressive=True, subsampling=0, append_images=[]) == plain

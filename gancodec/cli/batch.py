@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Final, Generic
 
 from gancodec.cli import report, stdout
@@ -23,7 +23,8 @@ from gancodec.cli.inputs import PassedBy, is_folder, read
 from gancodec.cli.item import Item, Policy
 from gancodec.cli.operation import Group, OpenedT, Operation, StateT
 from gancodec.cli.outputs import Job, is_file, refuse_existing, remove_gnc, write_output
-from gancodec.cli.progress import progress
+from gancodec.cli.progress import Progress, progress
+from gancodec.cli.refinement import Refinement
 from gancodec.writing import identity, remove_stale_temporaries
 
 THREADS: Final = min(4, os.cpu_count() or 1)
@@ -39,10 +40,17 @@ class Batch(Generic[OpenedT, StateT]):
     """Runs an operation over jobs and reports."""
 
     def __init__(
-        self, operation: Operation[OpenedT, StateT], policy: Policy, passed: PassedBy | None = None
+        self,
+        operation: Operation[OpenedT, StateT],
+        policy: Policy,
+        passed: PassedBy | None = None,
+        refinement: Refinement | None = None,
     ) -> None:
+        """refinement: what the operation's compute() tells of its iterations."""
         self._operation, self._policy = operation, policy
         self._report = BatchReport(json=policy.json, passed=passed or PassedBy())
+        self._refinement = refinement or Refinement()
+        self._progress = Progress()
         self._writers: Executor
         self._pending: list[Item[OpenedT, StateT]] = []
         """Open, of one group, not yet computed."""
@@ -63,6 +71,9 @@ class Batch(Generic[OpenedT, StateT]):
             if len(jobs) > 1:
                 self._report.summarise(len(jobs), interrupted=True)
             raise
+        if self._refinement.is_ended:
+            self._report.summarise(len(jobs), interrupted=True)
+            raise KeyboardInterrupt
         self._report.summarise(len(jobs))
         totals = self._report.totals
         if totals.end is not None:
@@ -76,7 +87,7 @@ class Batch(Generic[OpenedT, StateT]):
             _closing(ThreadPoolExecutor(THREADS)) as self._writers,
             _closing(ThreadPoolExecutor(THREADS)) as readers,
             closing(self._budget),
-            progress(len(jobs), shown=not self._policy.json) as self._report.done,
+            progress(len(jobs), shown=not self._policy.json, refines=self._refinement.is_long) as self._progress,
             report.collected_warnings(),
             closing(
                 # Whoever waits for the next input has what came before computed: the device is free, and the next
@@ -84,12 +95,14 @@ class Batch(Generic[OpenedT, StateT]):
                 ahead(readers, self._read, list(enumerate(jobs)), depth=DEPTH, here=_blocks, idle=self._compute)
             ) as items,
         ):
-            for item in items:
-                self._take(item)
-                if not self._goes_on:
-                    break
-            else:
-                self._compute()
+            self._report.done = self._progress.done
+            with suppress(_EndedByUserError):
+                for item in items:
+                    self._take(item)
+                    if not self._goes_on:
+                        break
+                else:
+                    self._compute()
             while self._finishing:
                 self._report_next()
 
@@ -174,17 +187,23 @@ class Batch(Generic[OpenedT, StateT]):
         return (len(self._pending) + 1) * group.pixels <= group.limit_pixels
 
     def _compute(self) -> None:
-        """The pending items through the networks, and on to the writers."""
+        """The pending items through the networks, and on to the writers.
+
+        Raises _EndedByUserError behind that if nothing else is to be computed.
+        """
         batch, self._pending = self._pending, []
         if not batch:
             return
         started = time.perf_counter()
-        with report.listening(batch[0].warnings):
+        with report.listening(batch[0].warnings), self._progress.refining(_label(batch)) as self._refinement.show:
             self._compute_all(batch)
         share = (time.perf_counter() - started) / len(batch)
         for item in batch:
             item.seconds += share
+            item.was_cut_short = self._refinement.was_cut_short
             self._send(item)
+        if self._refinement.is_ended:
+            raise _EndedByUserError
 
     def _compute_all(self, batch: list[Item[OpenedT, StateT]]) -> None:
         """Together; where that fails, in halves, so that one input's failure, or too little memory, is not all's."""
@@ -287,6 +306,14 @@ class Batch(Generic[OpenedT, StateT]):
                 self._report.count(item)
                 self._report.tell(item)
         self._finishing.clear()
+
+
+class _EndedByUserError(Exception):
+    """Ctrl-C ended a refinement whose result is kept: out of wherever the next inputs are waited for."""
+
+
+def _label(batch: Sequence[Item[OpenedT, StateT]]) -> str:
+    return batch[0].job.source.label if len(batch) == 1 else f"{len(batch)} pictures"
 
 
 @contextmanager

@@ -57,6 +57,8 @@ class BatchReport:
         assert item.converted is not None
         converted, header = item.converted, item.converted.header
         left_alone = item.is_left_alone
+        if item.was_cut_short:
+            report.warn(item.job.source.label, "Ctrl-C cut its refinement short; the file is whole")
         if item.is_larger:
             sizes = f"{len(converted.data):,} bytes, the input {item.bytes_before:,}"
             then = "left alone" if left_alone else "--fallback keep would leave it alone"
@@ -66,6 +68,8 @@ class BatchReport:
                 then += f", but {item.stale} of an earlier run is still there: look at it, or remove it with -f"
             report.warn(item.job.source.label, f"its .gnc file is not smaller: {sizes}; {then}")
         more: dict[str, object] = {"left_alone": True} if left_alone else {}
+        if item.was_cut_short:
+            more["cut_short"] = True
         if item.removed is not None:
             more["removed"] = str(item.removed)
         if item.stale is not None:

@@ -16,7 +16,7 @@ import typer
 from gancodec.cli.failures import InputError, wants_traceback
 from gancodec.cli.inputs import expand
 from gancodec.cli.options import in_range
-from gancodec.defaults import PICTURE_SUFFIXES
+from gancodec.defaults import EFFORT_MAX, PICTURE_SUFFIXES
 from gancodec.errors import ConfigError
 from gancodec.evaluation.bench.plan import (
     DEFAULT_PEERS,
@@ -39,6 +39,7 @@ class BenchOptions:
     pictures: Sequence[str]
     codec: str
     quality: float | None
+    effort: int
     device: str
     sizes: str | None
     batch: str
@@ -63,6 +64,7 @@ class BenchOptions:
             codec=self.codec,
             label=f"gancodec {entry.name}",
             quality=default_quality if self.quality is None else self.quality,
+            effort=self.effort if entry.has_quality else None,
             device=self.device,
             pictures=self._pictures(),
             sizes=sizes,
@@ -146,6 +148,10 @@ Quality = Annotated[
         help=f"Of ours; its price of bits is that of the peers' quality 4 at the default, {DEFAULT_QUALITY:g}.",
         show_default=False,
     ),
+]
+Effort = Annotated[
+    int,
+    typer.Option("--effort", metavar=f"0..{EFFORT_MAX}", min=0, max=EFFORT_MAX, help="Of ours; 0 is plain encoding."),
 ]
 Sizes = Annotated[
     str | None,

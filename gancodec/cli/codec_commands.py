@@ -15,15 +15,18 @@ from gancodec.cli.exit_codes import of_command
 from gancodec.cli.inputs import GNC_SUFFIXES, PassedBy, Source, expand, without_repeats
 from gancodec.cli.item import Policy
 from gancodec.cli.loading import Decoders
-from gancodec.cli.options import Device, Fallback, PictureFormat
+from gancodec.cli.options import Device, Fallback, OnInterrupt, PictureFormat, Tune
 from gancodec.cli.outputs import names_folder, nested_in, plan
-from gancodec.defaults import DEFAULT_CODEC, DEFAULT_QUALITY, PICTURE_SUFFIXES
+from gancodec.cli.refinement import Refinement
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, PICTURE_SUFFIXES
 from gancodec.errors import ConfigError
 
 if TYPE_CHECKING:
     from gancodec.cli.compressing import OpenPicture
     from gancodec.pipeline import Symbols
 
+LONG_EFFORT = 4
+"""The level from which on iterations are shown: those below have a few quick ones."""
 FOLDER_HINT = "use -r to take the files in it"
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="Files; folders with -r; - is standard input.")]
@@ -81,6 +84,37 @@ def compress(
             show_default=False,
         ),
     ] = None,
+    effort: Annotated[
+        int,
+        typer.Option(
+            "--effort", metavar=f"0..{EFFORT_MAX}", min=0, max=EFFORT_MAX,
+            help="Time to spend on a better file, which opens as fast as any: 0 is the fastest, 1 takes at most twice "
+            "as long, 4 and more take iterations. Codecs of one rate, such as extreme, have nothing to spend it on.",
+        ),
+    ] = DEFAULT_EFFORT,
+    tune: Annotated[
+        Tune,
+        typer.Option(
+            "--tune",
+            help="What effort is spent on: fidelity is for decompressing as it is, realism for --realism 1 and needs "
+            "--features.",
+        ),
+    ] = Tune.FIDELITY,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features", metavar="vgg19|PATH[:NET]", show_default=False,
+            help="Network of the perceptual distance of --tune realism; vgg19 is torchvision's.",
+        ),
+    ] = None,
+    on_interrupt: Annotated[
+        OnInterrupt,
+        typer.Option(
+            "--on-interrupt",
+            help="What Ctrl-C does to pictures that effort is being spent on: write the best so far, and end, or write "
+            "nothing of them. A second Ctrl-C discards. The exit code is 130 either way.",
+        ),
+    ] = OnInterrupt.DISCARD,
     codec: Annotated[
         str,
         typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.", autocompletion=codec_names),
@@ -110,11 +144,13 @@ def compress(
     gancodec compress photo.jpg                       writes photo.gnc
     gancodec compress photo.jpg -q 30 -o small.gnc    lower quality, other name
     gancodec compress photo.jpg --target-size 50k     at most 50,000 bytes
+    gancodec compress photo.jpg --effort 7            takes its time, for a better file
     gancodec compress -r photos -o packed/            a whole tree
     gancodec compress -r photos -o packed/ --keep-going --skip-existing --fallback keep
     cat photo.jpg | gancodec compress - > photo.gnc   in a pipe
     """
     rate = options.rate_from(quality, target_bpp, target_size)
+    spending = options.spending_from(effort, tune, features)
     passed = PassedBy()
     sources = _sources(inputs, output, recursive, PICTURE_SUFFIXES, passed)
     into_folder = names_folder(output, sources, GNC_SUFFIXES)
@@ -129,15 +165,18 @@ def compress(
     def task() -> int:
         from gancodec.cli.compressing import Compression
 
+        refinement = Refinement(keeps=on_interrupt is OnInterrupt.KEEP, is_long=effort >= LONG_EFFORT)
         operation = Compression(
             rate=rate,
             codec_name=codec,
             device=device.value,
+            spending=spending,
+            refinement=refinement,
             convert_16_bit=convert_16_bit,
             keep_metadata=not no_metadata,
             mark_source=skip_existing,
         )
-        batch: Batch[OpenPicture, Symbols | bytes] = Batch(operation, policy, passed)
+        batch: Batch[OpenPicture, Symbols | bytes] = Batch(operation, policy, passed, refinement)
         return batch.run(jobs)
 
     return task

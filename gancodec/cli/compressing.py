@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 from gancodec.cli.inputs import MAX_FILE_BYTES
-from gancodec.cli.loading import load_codec
+from gancodec.cli.loading import load_codec, make_effort
 from gancodec.cli.operation import Converted, Group
-from gancodec.cli.options import Rate
+from gancodec.cli.options import Rate, Spending
 from gancodec.cli.outputs import exists, is_current
+from gancodec.cli.refinement import Refinement
 from gancodec.container import (
     MAGIC,
     SOURCE_COST,
@@ -35,14 +36,18 @@ from gancodec.errors import FormatError, GancodecError, LimitError, UnsupportedV
 from gancodec.picture import Metadata, Picture, encode_alpha, read_metadata, read_picture, read_size, upright
 from gancodec.picture.modes import MAX_SIDE_PX
 from gancodec.picture.pillow_guard import pillow_errors, pixel_limit
+from gancodec.rate_search import target_bytes
 from gancodec.registry import ModelEntry, resolve
 
 if TYPE_CHECKING:
     from gancodec.codec import Codec
+    from gancodec.effort import Effort
     from gancodec.pipeline import Symbols
 
 CLOSE: Final = 0.97
 """Of a target: a search ends nearer, unless a single word of the payload is more."""
+CLOSE_REFINED: Final = 0.9
+"""The same with effort: the search goes by guesses of what that will save, and Ctrl-C may end it at the first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +66,15 @@ class Compression:
     rate: Rate
     codec_name: str
     device: str
+    spending: Spending = field(default_factory=Spending)
+    refinement: Refinement = field(default_factory=Refinement)
     convert_16_bit: bool = False
     keep_metadata: bool = True
     mark_source: bool = False
     """Write a source chunk, by which is_done() of later runs knows what a file was made of."""
     _codec: Codec | None = field(default=None, init=False)
     _entry: ModelEntry | None = field(default=None, init=False)
+    _effort: Effort | None = field(default=None, init=False)
 
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
         """Whether `output` is whole, and was made of this input with these options.
@@ -127,9 +135,11 @@ class Compression:
         return OpenPicture(picture=picture, digest=source_digest(data) if self.mark_source else None)
 
     def load(self) -> None:
-        """Raises ModelError, or ConfigError for a device that is not there."""
+        """Raises ModelError, for the codec or a feature network; ConfigError for what is not there or does not fit."""
         if self._codec is None:
-            self._codec = load_codec(self.codec_name, self.device)
+            codec = load_codec(self.codec_name, self.device)
+            self._effort = make_effort(self.spending, codec.entry, self.refinement.step)
+            self._codec = codec
 
     def group(self, opened: OpenPicture) -> Group | None:
         """With pictures of its padded size, where no file's size is searched for."""
@@ -144,21 +154,22 @@ class Compression:
         assert self._codec is not None, "load() comes first"
         quality_256 = self._quality_256
         pictures = [opened.picture for opened in batch]
-        if quality_256 is not None:
-            return [*self._codec.quantise(pictures, [quality_256] * len(batch))]
-        return [self._search(picture) for picture in pictures]
+        with self.refinement if self._refines else nullcontext():
+            if quality_256 is not None:
+                return [*self._codec.quantise(pictures, [quality_256] * len(batch), self._effort)]
+            return [self._search(picture) for picture in pictures]
 
     def _search(self, picture: Picture) -> bytes:
         """The file of a given size, with room for the source chunk that comes to it."""
-        assert self._codec is not None
-        rate = self.rate
+        assert self._codec is not None and self._effort is not None
+        rate, effort = self.rate, self._effort
         target = self._target_size(picture.width, picture.height) if self.mark_source else None
         if target is None:
             return self._codec.compress(
-                picture, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size
+                picture, quality=rate.quality, target_bpp=rate.target_bpp, target_size=rate.target_size, effort=effort
             )
         try:
-            return self._codec.compress(picture, target_size=max(1, target - SOURCE_COST))
+            return self._codec.compress(picture, target_size=max(1, target - SOURCE_COST), effort=effort)
         except LimitError as exc:
             room = f"{exc.message}, and {SOURCE_COST} more with the mark of --skip-existing"
             raise LimitError(room, hint=exc.hint) from exc
@@ -177,6 +188,12 @@ class Compression:
         return Converted(data=data, header=read_header(data), gnc_bytes=len(data), left_out=picture.left_out)
 
     @property
+    def _refines(self) -> bool:
+        """Whether compute() takes iterations, that Ctrl-C can end; codecs of one rate have none at any level."""
+        assert self._codec is not None
+        return self.spending.level > 0 and self._codec.entry.has_quality
+
+    @property
     def _quality_256(self) -> int | None:
         """In 1/256, of codecs of one rate 0; None where Codec.compress has to choose it, or to refuse it."""
         assert self._codec is not None
@@ -191,8 +208,7 @@ class Compression:
         """In bytes; None where no size is asked for."""
         if self.rate.target_bpp is None:
             return self.rate.target_size
-        # Nobody's file is larger than four bytes a sample; beyond that any target is the same.
-        return math.floor(min(self.rate.target_bpp, 128.0) * width * height / 8)
+        return target_bytes(self.rate.target_bpp, width, height)
 
     def _has_rate(self, header: Header, size: int) -> bool:
         """Whether a file's quality, or its size in bytes, is what was asked for."""
@@ -200,7 +216,8 @@ class Compression:
         rate, target = self.rate, self._target_size(header.width, header.height)
         if target is not None:
             most = header.quality == QUALITY_MAX or not self._entry.has_quality
-            return size <= target and (most or size >= CLOSE * target)
+            close = CLOSE if self.spending.level == 0 else CLOSE_REFINED
+            return size <= target and (most or size >= close * target)
         wanted = DEFAULT_QUALITY if rate.quality is None else rate.quality
         return not self._entry.has_quality or header.quality_256 == round(wanted * QUALITY_STEPS)
 

@@ -12,6 +12,7 @@ import typer
 
 from gancodec.cli.completing import codec_lists
 from gancodec.cli.suggestions import did_you_mean
+from gancodec.defaults import EFFORT_MAX
 from gancodec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class EvalOptions:
     codec: str
     qualities: str
     realism: str
+    effort: str
     against: str
     metrics: str
     features: str | None
@@ -61,6 +63,7 @@ class EvalOptions:
             codecs=names("--codec", self.codec),
             qualities=numbers("--qualities", self.qualities),
             realisms=numbers("--realism", self.realism),
+            efforts=efforts("--effort", self.effort),
             against=[] if self.against in ("none", "") else known("--against", self.against, AGAINST),
             metrics=known("--metrics", self.metrics, METRICS),
             features=self.features,
@@ -83,6 +86,18 @@ def numbers(option: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as exc:
         raise ConfigError(f"{option} is {text!r}", hint="give numbers, with commas between them") from exc
+
+
+def efforts(option: str, text: str) -> list[int]:
+    """The whole numbers of a list with commas.  Raises ConfigError for anything but 0 to 9."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 <= effort <= EFFORT_MAX for effort in found):
+        hint = f"give whole numbers from 0 to {EFFORT_MAX}, with commas between them"
+        raise ConfigError(f"{option} is {text!r}", hint=hint)
+    return found
 
 
 def names(option: str, text: str) -> list[str]:
@@ -121,6 +136,14 @@ Codecs = Annotated[
 Qualities = Annotated[str, typer.Option("--qualities", metavar="Q[,Q...]", help="Of codecs, 0 to 100.")]
 Realisms = Annotated[
     str, typer.Option("--realism", metavar="R[,R...]", help="0 (faithful) to 1 (generated detail), a curve each.")
+]
+Efforts = Annotated[
+    str,
+    typer.Option(
+        "--effort",
+        metavar="E[,E...]",
+        help=f"Time for smaller files, 0 to {EFFORT_MAX}, a curve each; all are compared with the first.",
+    ),
 ]
 Against = Annotated[
     str, typer.Option("--against", metavar="C[,C...]|none", help=f"Other codecs: any of {', '.join(AGAINST)}.")

@@ -55,6 +55,8 @@ class Item(Generic[OpenedT, StateT]):
     had_output: bool = False
     """Whether there is a file where the result goes, that may be the result already."""
     skipped: bool = False
+    was_cut_short: bool = False
+    """Whether Ctrl-C ended its refinement."""
     is_larger: bool = False
     is_left_alone: bool = False
     """Whether nothing was written because of that."""

@@ -13,7 +13,7 @@ from gancodec.cli.completing import codec_names
 from gancodec.cli.eval_options import EvalOptions
 from gancodec.cli.exit_codes import of_command
 from gancodec.cli.options import Device
-from gancodec.defaults import DEFAULT_CODEC
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_EFFORT
 
 
 @app.command("eval", epilog=of_command("eval"))
@@ -22,6 +22,7 @@ def evaluate(
     codec: eval_options.Codecs = DEFAULT_CODEC,
     qualities: eval_options.Qualities = "0,15,30,45,60,75,90,100",
     realism: eval_options.Realisms = "0",
+    effort: eval_options.Efforts = str(DEFAULT_EFFORT),
     against: eval_options.Against = "jpeg,webp,avif",
     metrics: eval_options.Metrics = "psnr,ms-ssim",
     features: eval_options.Features = None,
@@ -44,12 +45,13 @@ def evaluate(
     \b
     gancodec eval photos
     gancodec eval photos --realism 0,1 --metrics psnr,ssimulacra2 --plot report.html
+    gancodec eval photos --effort 0,1,2,3 --qualities 15,40,65,90 --against none
     gancodec eval kodak --reference kodak --plot curves.png --json curves.json
     """
     given = EvalOptions(
-        inputs=inputs, codec=codec, qualities=qualities, realism=realism, against=against, metrics=metrics,
-        features=features, reference=reference, at_bpp=at_bpp, device=device.value, json=json, curves=curves, csv=csv,
-        markdown=markdown, plot=plot, save_images=save_images, report_pictures=report_pictures,
+        inputs=inputs, codec=codec, qualities=qualities, realism=realism, effort=effort, against=against,
+        metrics=metrics, features=features, reference=reference, at_bpp=at_bpp, device=device.value, json=json,
+        curves=curves, csv=csv, markdown=markdown, plot=plot, save_images=save_images, report_pictures=report_pictures,
     )  # fmt: skip
     return lambda: evaluating.evaluate(given)
 
@@ -88,6 +90,7 @@ def bench(
         typer.Option("--codec", metavar="NAME|PATH", help="See `gancodec models`.", autocompletion=codec_names),
     ] = DEFAULT_CODEC,
     quality: bench_options.Quality = None,
+    effort: bench_options.Effort = DEFAULT_EFFORT,
     device: DeviceOption = Device.AUTO,
     sizes: bench_options.Sizes = None,
     batch: bench_options.Batches = "1",
@@ -108,7 +111,7 @@ def bench(
     gancodec bench --device cuda --batch 1,4 --json
     """
     given = BenchOptions(
-        pictures=pictures or (), codec=codec, quality=quality, device=device.value, sizes=sizes, batch=batch,
-        threads=threads, runs=runs, against=against, memory=not no_memory,
+        pictures=pictures or (), codec=codec, quality=quality, effort=effort, device=device.value, sizes=sizes,
+        batch=batch, threads=threads, runs=runs, against=against, memory=not no_memory,
     )  # fmt: skip
     return lambda: benchmarking.bench(given, as_json=json)

@@ -60,6 +60,11 @@ class ClassicalCodec:
         """There are no weights."""
         return None
 
+    @property
+    def effort(self) -> None:
+        """It is among the settings, where there is one."""
+        return None
+
     def parts_taken(self) -> Mapping[str, float]:
         """What is inside of a library is not known."""
         return {}

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from gancodec.defaults import DEFAULT_EFFORT, EFFORT_MAX
 from gancodec.errors import ConfigError, GancodecError
 
 
@@ -40,6 +41,10 @@ class Coder(Protocol):
     @property
     def qualities(self) -> tuple[float | None, ...]:
         """The qualities to measure, in its own scale, rising; one None if it has one rate only."""
+
+    @property
+    def effort(self) -> int | None:
+        """0..9; None where there is no such choice."""
 
     @property
     def decoders(self) -> Sequence[Decoder]:
@@ -87,8 +92,8 @@ class Facade(Protocol):
     def pipeline(self) -> _Abilities:
         """What it can do."""
 
-    def compress(self, picture: Image.Image, /, *, quality: float | None = None) -> bytes:
-        """The bytes of a .gnc file; quality 0..100, None for a codec without."""
+    def compress(self, picture: Image.Image, /, *, quality: float | None = ..., effort: int = ...) -> bytes:
+        """The bytes of a .gnc file; quality 0..100 and effort 0..9, neither of them for a codec of one rate."""
 
     def decompress(self, data: bytes, /, *, realism: float) -> Image.Image:
         """The picture; realism 0..1."""
@@ -109,7 +114,7 @@ class RealismDecoder:
 
 
 class GancodecCoder:
-    """`gancodec.Codec` as a Coder, with a decoder for each realism."""
+    """`gancodec.Codec` as a Coder at one effort, with a decoder for each realism."""
 
     def __init__(
         self,
@@ -117,11 +122,13 @@ class GancodecCoder:
         *,
         qualities: Sequence[float],
         realisms: Sequence[float] = (0.0,),
+        effort: int = DEFAULT_EFFORT,
         name: str = "",
         load_s: float | None = None,
     ) -> None:
         """qualities: 0..100, sorted here, and of no use to a codec of one rate.  realisms: 0 (faithful) to 1, in the
-        order of their curves.  name: if not that of the weights.
+        order of their curves.  effort: 0..9, of no use to a codec of one rate either.  name: if not that of the
+        weights.
 
         Raises ConfigError outside of these, and for realism that the codec does not have.
         """
@@ -129,17 +136,20 @@ class GancodecCoder:
             raise ConfigError(f"qualities are {list(qualities)}", hint="give at least one number in 0..100")
         if not realisms or not all(0 <= realism <= 1 for realism in realisms):
             raise ConfigError(f"realisms are {list(realisms)}", hint="give at least one number in 0..1")
+        if isinstance(effort, bool) or not isinstance(effort, int) or not 0 <= effort <= EFFORT_MAX:
+            raise ConfigError(f"effort is {effort!r}", hint=f"use a whole number from 0 to {EFFORT_MAX}")
         self.name = name or codec.entry.name
         self.load_s = load_s
         if max(realisms) > 0 and not codec.pipeline.has_realism:
             raise ConfigError(f"codec {self.name!r} has no realism generator", hint="use realism 0")
         has_quality = codec.pipeline.has_quality
         self.qualities: tuple[float | None, ...] = tuple(sorted(set(qualities))) if has_quality else (None,)
+        self.effort = effort if has_quality else None
         self.decoders = tuple(
             RealismDecoder(
                 codec=codec,
                 name=f"{self.name} r={realism:g}" if realism > 0 else self.name,
-                settings=f"realism {realism:g}" if has_quality else f"realism {realism:g}, one rate",
+                settings=f"realism {realism:g}, {f'effort {effort}' if has_quality else 'one rate'}",
                 realism=realism,
             )
             for realism in dict.fromkeys(realisms)
@@ -148,7 +158,9 @@ class GancodecCoder:
 
     def encode(self, picture: Image.Image, quality: float | None) -> bytes:
         """The .gnc file."""
-        return self._codec.compress(picture) if quality is None else self._codec.compress(picture, quality=quality)
+        if self.effort is None:
+            return self._codec.compress(picture)
+        return self._codec.compress(picture, quality=quality, effort=self.effort)
 
     def parts_taken(self) -> Mapping[str, float]:
         """Seconds in networks and in entropy coding since this was last asked."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gancodec import __version__
-from gancodec.evaluation.results import TOTAL, Comparison, Curve, Row, SweepResult, Values
+from gancodec.evaluation.results import TOTAL, Comparison, Curve, EffortComparison, Row, SweepResult, Values
 from gancodec.evaluation.tables import missing_comparisons
 
 COMPRESSAI_NAMES: Final = {"psnr": "psnr-rgb", "ms-ssim": "ms-ssim-rgb"}
@@ -37,6 +37,7 @@ def as_json(result: SweepResult) -> str:
             for each in result.at_rates
         ],
         "bd_rates": [_comparison_dict(comparison) for comparison in result.comparisons],
+        "efforts": [_effort_dict(effort) for effort in result.efforts],
         "notes": missing_comparisons(result),
         "peak_bytes": result.peak_bytes,
     }
@@ -66,7 +67,7 @@ def as_csv(result: SweepResult) -> str:
     """A line a measurement; seconds are those of the whole."""
     buffer = io.StringIO()
     keys = [metric.key for metric in result.metrics if metric.measure]
-    fields = ["codec", "quality", "realism", "picture", "width", "height", "size_bytes", "bpp", *keys]
+    fields = ["codec", "quality", "realism", "effort", "picture", "width", "height", "size_bytes", "bpp", *keys]
     writer = csv.DictWriter(buffer, [*fields, "encode_s", "decode_s"], lineterminator="\n")
     writer.writeheader()
     for row in result.rows:
@@ -84,6 +85,7 @@ def _row_dict(row: Row, values: Values) -> dict[str, Any]:
         "codec": row.codec,
         "quality": row.quality,
         "realism": row.realism,
+        "effort": row.effort,
         "picture": row.picture,
         "width": row.width,
         "height": row.height,
@@ -126,6 +128,15 @@ def _comparison_dict(comparison: Comparison) -> dict[str, Any]:
         "high": high,
         "dropped_points": bd.dropped if bd else None,
         "reason": comparison.reason,
+    }
+
+
+def _effort_dict(effort: EffortComparison) -> dict[str, Any]:
+    return {
+        "codec": effort.codec,
+        "against": effort.anchor,
+        "encode_ratio": effort.encode_ratio,
+        "bd_rates": [_comparison_dict(comparison) for comparison in effort.comparisons],
     }
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from gancodec.defaults import DEFAULT_EFFORT
 from gancodec.errors import ConfigError, GancodecError, OutputError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import Coder, Facade, GancodecCoder
@@ -40,6 +42,8 @@ class EvalRequest:
     """Names, or paths of weights; the first one is compared with all others."""
     qualities: Sequence[float] = QUALITIES
     realisms: Sequence[float] = (0.0,)
+    efforts: Sequence[int] = (DEFAULT_EFFORT,)
+    """0 to 9; all of a codec are compared with its first one."""
     against: Sequence[str] = AGAINST
     metrics: Sequence[str] = DEFAULT
     features: str | None = None
@@ -104,7 +108,8 @@ def evaluate(
     features = _features(request.features)
     references = _references(request.reference, request.inputs, features)
     metrics, unavailable = chosen_metrics(request.metrics, features)
-    coders: list[Coder] = [*_coders(request, note), *against]
+    ours = _coders(request, note)
+    coders: list[Coder] = [*chain.from_iterable(ours), *against]
     for folder in (request.save_images, request.curves):
         if folder is not None:
             _make_folder(folder)
@@ -115,6 +120,7 @@ def evaluate(
         unavailable=unavailable,
         references=references,
         at_bpp=request.at_bpp,
+        first_efforts=_first_efforts(ours),
         images=request.save_images,
         progress=note,
     )
@@ -180,10 +186,11 @@ def _features(text: str | None) -> Features | None:
     return load_features(text, "cpu")  # the figure must not depend on the device
 
 
-def _coders(request: EvalRequest, note: Callable[[str], None]) -> list[GancodecCoder]:
-    """A coder for each codec, which are known by what the user typed.
+def _coders(request: EvalRequest, note: Callable[[str], None]) -> list[list[GancodecCoder]]:
+    """For each codec, which are known by what the user typed, a coder for each effort.
 
-    Realism is measured on those that have it, and the others at 0; ConfigError if none of them has it.
+    Realism is measured on those that have it, and the others at 0; ConfigError if none of them has it.  A codec of one
+    rate has nothing to spend effort on, and one coder.
     """
     from gancodec.codec import Codec
 
@@ -200,8 +207,35 @@ def _coders(request: EvalRequest, note: Callable[[str], None]) -> list[GancodecC
         own = request.realisms if codec.pipeline.has_realism else [0.0]
         if list(own) != list(request.realisms):
             note(f"{name} has no realism generator: it is measured at realism 0")
-        coders.append(GancodecCoder(codec, qualities=request.qualities, realisms=own, name=name, load_s=load_s))
+        efforts = list(dict.fromkeys(request.efforts)) or [DEFAULT_EFFORT]
+        are_named = efforts != [DEFAULT_EFFORT]
+        if are_named and not codec.pipeline.has_quality:
+            note(f"{name} has one rate: effort changes nothing, and it is measured once")
+            efforts, are_named = [DEFAULT_EFFORT], False
+        coders.append(
+            [
+                GancodecCoder(
+                    codec,
+                    qualities=request.qualities,
+                    realisms=own,
+                    effort=effort,
+                    name=f"{name} effort {effort}" if are_named else name,
+                    load_s=None if number else load_s,
+                )
+                for number, effort in enumerate(efforts)
+            ]
+        )
     return coders
+
+
+def _first_efforts(ours: Sequence[Sequence[GancodecCoder]]) -> dict[str, str]:
+    """Name of each curve of a further effort -> of the first one at the same realism."""
+    return {
+        decoder.name: anchor.name
+        for first, *others in ours
+        for other in others
+        for decoder, anchor in zip(other.decoders, first.decoders, strict=True)
+    }
 
 
 def _references(name: str | None, inputs: Sequence[Path], features: Features | None) -> list[Curve]:

@@ -40,6 +40,8 @@ class Row:
     decode_s: Seconds
     realism: float | None = None
     """0..1; None for codecs that have no such choice."""
+    effort: int | None = None
+    """0..9; None for codecs that have no such choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +116,18 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EffortComparison:
+    """A codec at one effort against itself at another one."""
+
+    codec: str
+    anchor: str
+    encode_ratio: float
+    """Median over pictures and qualities of a file's encoding time by that of the anchor's file."""
+    comparisons: tuple[Comparison, ...]
+    """One a metric."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
     """A picture that is in no mean, because it could not be read or one of the codecs refused it."""
 
@@ -133,8 +147,10 @@ class SweepResult:
     references: tuple[Curve, ...]
     """Published curves on the same pictures."""
     comparisons: tuple[Comparison, ...]
-    """Those of curves with two points or more."""
+    """The first curve against the others with two points or more, but not against a codec's further efforts."""
     skipped: tuple[Skipped, ...]
+    efforts: tuple[EffortComparison, ...] = ()
+    """Each codec's further efforts against its first one."""
     unavailable: tuple[Unavailable, ...] = ()
     """Metrics that were asked for and could not be had."""
     at_rates: tuple[RatePoint, ...] = ()

@@ -22,6 +22,7 @@ from gancodec.defaults import PICTURE_SUFFIXES
 from gancodec.errors import ConfigError, GancodecError, OutputError, PictureError
 from gancodec.evaluation.coders import Coder, Decoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, Unavailable
+from gancodec.evaluation.efforts import compare_efforts
 from gancodec.evaluation.images import as_picture_file, check_image_names, image_name
 from gancodec.evaluation.matched import at_rates, check_rates
 from gancodec.evaluation.memory import is_out_of_memory, peak_bytes
@@ -51,6 +52,7 @@ def run_sweep(
     unavailable: Sequence[Unavailable] = (),
     references: Sequence[Curve] = (),
     at_bpp: Sequence[float] = (),
+    first_efforts: Mapping[str, str] | None = None,
     images: Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> SweepResult:
@@ -62,6 +64,8 @@ def run_sweep(
     metrics: the columns of all tables; the first curve is compared by each.
     unavailable: metrics that cannot be had, to be mentioned in the result.
     at_bpp: rates at which to compare the curves, in bits per pixel.
+    first_efforts: by the names of curves that are a codec's further efforts, the curve of its first one.  That is the
+    only one that they are compared with.
     images: a folder that gets every decoded picture as PNG (of skipped pictures those that there were).
     progress: gets a line of text after each picture.
 
@@ -83,7 +87,10 @@ def run_sweep(
     curves = tuple(
         _curve(coder, decoder, found.rows, found.described) for coder in coders for decoder in coder.decoders
     )
-    others = [curve for curve in (*curves[1:], *references) if len(curve.points) > 1]
+    first_efforts = first_efforts or {}
+    others = [
+        curve for curve in (*curves[1:], *references) if len(curve.points) > 1 and curve.codec not in first_efforts
+    ]
     anchors = others if len(curves[0].points) > 1 else []
     return SweepResult(
         metrics=tuple(metrics),
@@ -98,6 +105,7 @@ def run_sweep(
             if not anchor.source or any(point.value(metric) is not None for point in anchor.points)
         ),
         skipped=tuple(found.skipped),
+        efforts=compare_efforts(curves, found.rows, first_efforts, metrics),
         unavailable=tuple(unavailable),
         at_rates=at_rates([*curves, *references], metrics, at_bpp),
         peak_bytes=peak_bytes(),
@@ -271,6 +279,7 @@ def measure_picture(
                         codec=decoder.name,
                         quality=quality,
                         realism=decoder.realism,
+                        effort=coder.effort,
                         picture=name,
                         width=picture.width,
                         height=picture.height,

@@ -25,12 +25,14 @@ class Table:
 
 
 def tables(result: SweepResult) -> list[Table]:
-    """Curves, curves at given rates, BD-rates, seconds, what was skipped, if any of them."""
+    """Curves, curves at given rates, BD-rates, efforts, seconds, what was skipped, if any of them."""
     found = [_means(result)]
     if result.at_rates:
         found.append(_equal_rates(result))
     if result.comparisons:
         found.append(_comparisons(result))
+    if result.efforts:
+        found.append(_efforts(result))
     found.append(_timings(result))
     if result.unavailable:
         found.append(
@@ -105,6 +107,22 @@ def _comparisons(result: SweepResult) -> Table:
     )
 
 
+def _efforts(result: SweepResult) -> Table:
+    return Table(
+        title="Efforts against the first one; below 0: fewer bits",
+        header=("codec", "encode time", "against", "metric", "BD-rate", "shared range", "settings of the other"),
+        rows=tuple(
+            (effort.codec, f"{effort.encode_ratio:.2f} x", *_comparison_cells(comparison, digits=2))
+            for effort in result.efforts
+            for comparison in effort.comparisons
+        ),
+        notes=True,
+        footnotes=(
+            "Encode time: times as long as the same picture took at the same quality and the other effort, median.",
+        ),
+    )
+
+
 def _timings(result: SweepResult) -> Table:
     """Seconds of a picture, and what of them is whose, as far as the codec tells."""
     timings = [(curve.codec, curve.timing) for curve in result.curves if curve.timing is not None]
@@ -158,6 +176,8 @@ def _ranges(result: SweepResult) -> tuple[str, ...]:
 def missing_comparisons(result: SweepResult) -> tuple[str, ...]:
     """A sentence on the BD-rates that are left out because a curve has one point; none if all are there."""
     first, *others = (*result.curves, *result.references)
+    efforts = {effort.codec for effort in result.efforts}  # they have a table of their own, with the reason
+    others = [curve for curve in others if curve.codec not in efforts]
     if not others:
         return ()
     if len(first.points) < 2:
@@ -202,7 +222,7 @@ def _cell(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _comparison_cells(comparison: Comparison) -> tuple[str, ...]:
+def _comparison_cells(comparison: Comparison, *, digits: int = 1) -> tuple[str, ...]:
     bd, metric = comparison.bd, comparison.metric
     name = metric.label.removesuffix(" dB")
     if bd is None:
@@ -213,7 +233,7 @@ def _comparison_cells(comparison: Comparison) -> tuple[str, ...]:
     low, high = sorted((-bd.low, -bd.high)) if metric.lower_is_better else (bd.low, bd.high)
     in_db = "dB" in (metric.scale_label or metric.label)
     shared = f"{low:.1f}–{high:.1f} dB" if in_db else f"{low:.{metric.digits}f}–{high:.{metric.digits}f}"
-    return (comparison.anchor.codec, name, f"{bd.percent:+.1f} %", shared, notes)
+    return (comparison.anchor.codec, name, f"{bd.percent:+.{digits}f} %", shared, notes)
 
 
 def _render(table: Table, lines: Callable[[Table, Sequence[int]], list[str]]) -> str:

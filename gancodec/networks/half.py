@@ -17,14 +17,19 @@ class Halvable(nn.Module):
     """A layer that is a matrix product and may be asked to round it."""
 
     half_product = False
+    is_precise = False
+    """Whether its results are pixels, or latents, in which rounding shows."""
 
 
-def use_half_products(*networks: nn.Module, use: bool = True) -> None:
-    """Let all layers of these networks that can round their products do so, or no longer."""
+def use_half_products(*networks: nn.Module, use: bool = True, precise: bool = False) -> None:
+    """Let all layers of these networks that can round their products do so, or no longer.
+
+    precise: whether also those where it shows.
+    """
     for network in networks:
         for module in network.modules():
             if isinstance(module, Halvable):
-                module.half_product = use
+                module.half_product = use and (precise or not module.is_precise)
 
 
 def halves_well(device: torch.device) -> bool:

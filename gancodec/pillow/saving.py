@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from gancodec.defaults import DEFAULT_CODEC
+from gancodec.defaults import DEFAULT_CODEC, DEFAULT_EFFORT, EFFORT_MAX
 from gancodec.pillow.errors import OptionError, other_type
 
 
@@ -19,6 +19,7 @@ class SaveOptions:
     quality: float | None
     target_bpp: float | None
     target_size: int | None
+    effort: int
     codec: str | os.PathLike[str]
     device: str | None
     convert_16_bit: bool
@@ -45,6 +46,7 @@ def save_options(asked: Mapping[str, Any]) -> SaveOptions:
         quality=_number("quality", asked.get("quality"), "give 0 to 100"),
         target_bpp=_number("target_bpp", asked.get("target_bpp"), "give bits per pixel above 0, such as 0.25"),
         target_size=None if size is None else int(size),
+        effort=_effort(asked.get("effort")),
         codec=DEFAULT_CODEC if codec is None else codec,
         device=checked_device(asked.get("device")),
         convert_16_bit=bool(reduce),
@@ -66,6 +68,18 @@ def checked_device(device: object) -> str | None:
     if device is None or isinstance(device, str):
         return device
     raise other_type("device", device, "give 'auto', 'cpu', 'cuda' or 'cuda:N'")
+
+
+def _effort(value: object) -> int:
+    hint = f"give a whole number from 0 to {EFFORT_MAX}"
+    if value is None:
+        return DEFAULT_EFFORT
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise other_type("effort", value, hint)
+    effort = int(value)
+    if not 0 <= effort <= EFFORT_MAX:
+        raise OptionError(f"effort is {effort}", hint=hint)
+    return effort
 
 
 def _number(option: str, value: object, hint: str) -> float | None:

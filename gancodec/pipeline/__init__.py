@@ -6,9 +6,9 @@ this package only.
 
 from gancodec.pipeline.extreme import ExtremePipeline
 from gancodec.pipeline.families import pipeline_for
-from gancodec.pipeline.photo import PhotoPipeline
+from gancodec.pipeline.photo import Chain, PhotoPipeline
 from gancodec.pipeline.stream import Coded, Decoded, Pipeline, Stream, Symbols
 
 __all__ = [
-    "Coded", "Decoded", "ExtremePipeline", "PhotoPipeline", "Pipeline", "Stream", "Symbols", "pipeline_for",
+    "Chain", "Coded", "Decoded", "ExtremePipeline", "PhotoPipeline", "Pipeline", "Stream", "Symbols", "pipeline_for",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from gancodec.entropy import SYMBOL_MAX, CodingTables, SymbolDecoder, SymbolEnco
 from gancodec.errors import CorruptError, FormatError
 from gancodec.networks.blocks import anchor_weights
 from gancodec.networks.config import CONTEXT_STEPS, LATENT_STRIDE, PIXEL_ALIGN
+from gancodec.networks.encoder import Encoder
 from gancodec.networks.exactness import exact_arithmetic
 from gancodec.networks.integer import FRACTION
 from gancodec.networks.prior import HYPER_STRIDE, PriorState, packed
@@ -27,6 +28,18 @@ from gancodec.weights import PhotoWeights, Synthesis
 
 HYPER_BAND_ROWS = 16
 """Rows of z that the hyper-encoder makes at once; its halo is one more on each side."""
+
+
+Choose = Callable[[int, Tensor, Tensor], Tensor]
+"""Step, its means float32 and its tables uint8 [B, M/4, h, w] -> its symbols, int16."""
+
+
+class Chain(NamedTuple):
+    """Pictures with all of their symbols chosen."""
+
+    state: PriorState
+    steps: list[tuple[Tensor, Tensor]]
+    """Of each context step the tables, uint8, and symbols, int16; [B, M/4, h, w]."""
 
 
 class PhotoPipeline:
@@ -72,7 +85,18 @@ class PhotoPipeline:
         self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """uint8 [H, W, 3] of one padded size -> y = g·y₀ [B, M, h, w] and the symbols of z, int16 [B, C, h/4, w/4]."""
-        config = self.weights.config
+        y_BMhw, z_BCuv = self.latents(pictures, qualities_256)
+        return y_BMhw, self.whole_hyper(z_BCuv)
+
+    @torch.inference_mode()
+    def latents(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        qualities_256: Sequence[int],
+        encoder: Encoder | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As ``analyse``, but z, less its medians, as it comes from the hyper-encoder; encoder: instead of the own."""
+        config, encode = self.weights.config, encoder or self.weights.analysis.encoder
         quality_256_B = torch.tensor(list(qualities_256), device=self.device)
         anchors = anchor_weights(quality_256_B.float() / FRACTION, config.anchors)
         width, height = same_size([self.padded_size(each.shape[1], each.shape[0]) for each in pictures])
@@ -81,7 +105,7 @@ class PhotoPipeline:
         with exact_arithmetic():
             analyse_tiles(
                 pictures,
-                lambda patches: self.weights.analysis.encoder(patches, anchors),
+                lambda patches: encode(patches, anchors),
                 y_BMhw,
                 tile_px=self.tile_px,
                 halo_px=config.receptive_px,
@@ -89,8 +113,12 @@ class PhotoPipeline:
             )
             z = self._hyper(y_BMhw, anchors)
             gain = self.weights.prior.gain(quality_256_B)
-        symbols_z = (z - self.weights.prior.medians[:, None, None]).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
-        return y_BMhw.mul_(gain), symbols_z.to(torch.int16)
+        return y_BMhw.mul_(gain), z - self.weights.prior.medians[:, None, None]
+
+    @staticmethod
+    def whole_hyper(z_BCuv: Tensor) -> Tensor:
+        """The symbols of z less its medians: int16."""
+        return z_BCuv.round().clamp_(-SYMBOL_MAX, SYMBOL_MAX).to(torch.int16)
 
     def _hyper(self, y0_BMhw: Tensor, anchors: Tensor) -> Tensor:
         parts = []
@@ -104,21 +132,36 @@ class PhotoPipeline:
     @torch.inference_mode()
     def quantise_latent(self, y_BMhw: Tensor, symbols_z: Tensor, qualities_256: Sequence[int]) -> list[Symbols]:
         """Round the latents step by step around their means."""
+        chain = self.chain(
+            symbols_z, qualities_256, lambda step, mean, tables: self.round_step(y_BMhw, step, mean, tables)
+        )
+        return self.symbols(chain)
+
+    @torch.inference_mode()
+    def chain(self, symbols_z: Tensor, qualities_256: Sequence[int], choose: Choose) -> Chain:
+        """Go through the context steps with the symbols that ``choose`` takes, seeing what a decoder will see."""
         prior = self.weights.prior
-        hyper_tables = self._hyper_tables(symbols_z.shape)
-        groups = [[Group(self.hyper_coding, hyper_tables, z)] for z in symbols_z.flatten(1).cpu().numpy()]
         quality_256_B = torch.tensor(list(qualities_256), device=self.device)
         state = prior.begin(symbols_z, quality_256_B, between=self.between)
+        steps = []
         for step in range(CONTEXT_STEPS):
             self.between()
-            tables = prior.tables(state, step)
-            mean = prior.mean(state, step)
-            symbols = self.round_step(y_BMhw, step, mean, tables)
+            tables, mean = prior.tables(state, step), prior.mean(state, step)
+            symbols = choose(step, mean, tables)
             prior.record(state, step, symbols, mean)
+            steps.append((tables, symbols))
+        return Chain(state, steps)
+
+    def symbols(self, chain: Chain) -> list[Symbols]:
+        """What the coder takes of each picture."""
+        symbols_z = chain.state.symbols_z_BCuv
+        hyper_tables = self._hyper_tables(symbols_z.shape)
+        groups = [[Group(self.hyper_coding, hyper_tables, z)] for z in symbols_z.flatten(1).cpu().numpy()]
+        for tables, symbols in chain.steps:
             coded = zip(groups, tables.flatten(1).cpu().numpy(), symbols.flatten(1).cpu().numpy(), strict=True)
             for own, tables_N, symbols_N in coded:
                 own.append(Group(self.latent_coding, tables_N, symbols_N))
-        return [Symbols(tuple(own), _symbol_crc(state, number)) for number, own in enumerate(groups)]
+        return [Symbols(tuple(own), _symbol_crc(chain.state, number)) for number, own in enumerate(groups)]
 
     def code(self, symbols: Symbols, *, measure: bool = False) -> Coded:
         """Symbols -> payload, in any thread; ``measure`` adds the ideal code length."""
@@ -137,7 +180,11 @@ class PhotoPipeline:
 
     def round_step(self, y_BMhw: Tensor, step: int, mean_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
         """q = round(y − μ), 0 where the table is silent; int16 [B, M/4, h, w]."""
-        symbols = (packed(y_BMhw, step) - mean_BChw).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
+        return self.allowed((packed(y_BMhw, step) - mean_BChw).round_(), tables_BChw)
+
+    def allowed(self, symbols_BChw: Tensor, tables_BChw: Tensor) -> Tensor:
+        """Whole numbers as the coder takes them: within ±32,767, and 0 where the table is silent; int16."""
+        symbols = symbols_BChw.clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         return symbols.masked_fill_(self._silent[tables_BChw.long()], 0).to(torch.int16)
 
     # Bytes to pixels
@@ -214,8 +261,9 @@ class PhotoPipeline:
         if self.weights.realism is None or realism == 0:
             return self.weights.fidelity
         if self._mixed[0] != realism:
-            mixed = deepcopy(self.weights.fidelity)
-            with torch.no_grad():
+            # Such as gradients can pass through, whatever region this is first called in (gancodec/effort).
+            with torch.inference_mode(False), torch.no_grad():
+                mixed = deepcopy(self.weights.fidelity)
                 for target, source in zip(mixed.parameters(), self.weights.realism.parameters(), strict=True):
                     target.lerp_(source, realism)
             self._mixed = (realism, mixed)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gancodec.effort import measure_curvature
 from gancodec.entropy import FrequencyTables
 from gancodec.networks.config import CONTEXT_STEPS
 from gancodec.networks.factorised import FactorisedPrior
@@ -34,6 +35,8 @@ SILENT_SHARE = 2e-4
 """Tables with a smaller share of symbols other than 0 are not coded: one costs more bits than it is worth."""
 
 
+CURVATURE_SQUARE_PX = 256
+CURVATURE_SQUARES = 8
 COMPARED_QUALITIES = (10.0, 50.0, 90.0)
 
 
@@ -42,7 +45,19 @@ def export_photo(model: PhotoModel, pictures: Sequence[NDArray[np.uint8]]) -> Ph
     weights = assemble(model)
     with torch.inference_mode():
         fit_tables(weights, pictures, [100 * (place + 0.5) / len(pictures) for place in range(len(pictures))])
+    weights.curvature_AM = _curvature(weights, pictures)
     return weights
+
+
+def _curvature(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+    """What encoders need that take their time; None where no picture is large enough: they will find it themselves."""
+    side = CURVATURE_SQUARE_PX
+    squares = [picture_HWC[:side, :side] for picture_HWC in pictures if min(picture_HWC.shape[:2]) >= side]
+    if not squares:
+        return None
+    pipeline = PhotoPipeline(weights, next(weights.analysis.parameters()).device)
+    with torch.no_grad():
+        return measure_curvature(pipeline, squares[:CURVATURE_SQUARES])
 
 
 def export_realism(base: PhotoWeights, realism: Synthesis) -> PhotoWeights:

@@ -10,15 +10,14 @@ import math
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancodec.entropy import TOTAL
 from gancodec.networks.blocks import QualityBias
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.factorised import FactorisedPrior
-from gancodec.networks.index import STEPS_PER_UNIT, IndexNetwork, IndexStep, RoundedConv
-from gancodec.networks.integer import FRACTION, LOG_SCALE_STEP, SHIFT, IntegerIndex, IntegerLayer, IntegerStep
-from gancodec.networks.photo import SCALE_MIN, Gains, PhotoModel
+from gancodec.networks.index_twin import restore_index
+from gancodec.networks.photo import Gains, PhotoModel
 from gancodec.networks.quality import LAMBDA_R_RATIO
 from gancodec.weights import ExtremeWeights, PhotoWeights, Synthesis
 
@@ -35,7 +34,7 @@ def photo_model(weights: PhotoWeights) -> PhotoModel:
     model.generator.load_state_dict(weights.fidelity.generator.state_dict())
     model.generator_gains.load_state_dict(weights.fidelity.gains.state_dict())
     model.gains.log_gain_AM.copy_(weights.prior.log_gain)
-    _restore_index(model.index, weights.prior.index)
+    restore_index(model.index, weights.prior.index)
     with torch.enable_grad():
         _fit_density(model.factorised, weights)
     return model
@@ -81,29 +80,6 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
             fraction = (position - low)[:, None]
             moved = table.double()[low] * (1 - fraction) + table.double()[low + 1] * fraction
             table.copy_(moved)
-
-
-def _restore_layer(layer: RoundedConv, integer: IntegerLayer, bias_AC: nn.Parameter | None = None) -> None:
-    unit = FRACTION / LOG_SCALE_STEP / STEPS_PER_UNIT if integer.last else 1.0
-    scale = integer.multiplier.double() / 2.0**SHIFT / unit
-    layer.weight.copy_((integer.weight.double() * scale[:, None]).view(layer.weight.shape))
-    bias = integer.bias.double() * scale / STEPS_PER_UNIT + (math.log(SCALE_MIN) if integer.last else 0.0)
-    assert layer.bias is not None
-    layer.bias.copy_(bias.mean(0))
-    if bias_AC is not None:
-        bias_AC.copy_(bias - bias.mean(0))
-
-
-def _restore_index(network: IndexNetwork, integers: IntegerIndex) -> None:
-    _restore_layer(network.hyper_input, integers.hyper_input, network.hyper_bias.table_AC)
-    _restore_layer(network.hyper_depthwise, integers.hyper_depthwise)
-    _restore_layer(network.hyper_up, integers.hyper_up)
-    for step, integer in zip(network.steps, integers.steps, strict=True):
-        assert isinstance(step, IndexStep) and isinstance(integer, IntegerStep)
-        _restore_layer(step.input, integer.input, step.bias.table_AC)
-        _restore_layer(step.depthwise, integer.depthwise)
-        _restore_layer(step.expand, integer.expand)
-        _restore_layer(step.output, integer.output)
 
 
 def _fit_density(density: FactorisedPrior, weights: PhotoWeights) -> None:

@@ -21,6 +21,9 @@ from gancodec.weights.tensors import PRIOR, Tensors, fill_module, module_tensors
 EXACT = ("log_gain", "log_gain_AM", "medians")
 
 
+CURVATURE = "effort.curvature"
+
+
 class Analysis(nn.Module):
     """Encoder and hyper-encoder: pictures to y₀ and z."""
 
@@ -55,6 +58,8 @@ class PhotoWeights:
     realism: Synthesis | None
     latent_tables: FrequencyTables
     hyper_tables: FrequencyTables
+    curvature_AM: Tensor | None = None
+    """For encoders that take their time (effort/curvature.py); outside the model id."""
 
     @property
     def has_realism(self) -> bool:
@@ -77,6 +82,8 @@ class PhotoWeights:
         stored: dict[str, Tensor] = {}
         for prefix, module in self.modules().items():
             stored |= module_tensors(module, prefix, exact=EXACT)
+        if self.curvature_AM is not None:
+            stored[CURVATURE] = self.curvature_AM.cpu().contiguous()
         return stored | table_tensors(self.latent_tables, "latent") | table_tensors(self.hyper_tables, "hyper")
 
     @classmethod
@@ -97,6 +104,7 @@ class PhotoWeights:
             realism=realism,
             latent_tables=read_tables(tensors, "latent", TABLES),
             hyper_tables=read_tables(tensors, "hyper", config.hyper_channels),
+            curvature_AM=_read_curvature(config, tensors, device),
         )
         for prefix, module in weights.modules().items():
             fill_module(module, tensors, prefix, device)
@@ -104,3 +112,13 @@ class PhotoWeights:
         if weights.hyper_tables.silent_T.any():
             raise CorruptError("a table of the hyper-latent is silent")
         return weights
+
+
+def _read_curvature(config: PhotoConfig, tensors: Tensors, device: torch.device) -> Tensor | None:
+    """None for codecs of a time before there was any.  Raises CorruptError."""
+    if CURVATURE not in tensors:
+        return None
+    curvature_AM = tensors[CURVATURE].float().to(device)
+    if curvature_AM.shape != (config.anchors, config.latent_channels) or not bool((curvature_AM > 0).all()):
+        raise CorruptError(f"{CURVATURE} does not fit, or is not above 0")
+    return curvature_AM

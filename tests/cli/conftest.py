@@ -17,6 +17,7 @@ from PIL import Image
 from gancodec.cli import compressing, loading
 from gancodec.cli.main import main
 from gancodec.container import ColourMode, Header, read_container, read_header, write_container
+from gancodec.effort import Effort
 from gancodec.errors import ChecksumError, MissingModelError, WrongModelError
 from gancodec.picture import Metadata, Picture
 
@@ -31,8 +32,10 @@ class FakeCodec:
 
     def __init__(self, model_id: bytes = MODEL_ID) -> None:
         self.model_id = model_id
-        self.entry = SimpleNamespace(name="fake", model_id=model_id, has_quality=True)
+        self.entry = SimpleNamespace(name="fake", model_id=model_id, has_quality=True, has_realism=True)
         self.calls: list[dict[str, Any]] = []
+        self.efforts: list[Effort] = []
+        """Of each call."""
         self.batches: list[int] = []
         """How many pictures went through together."""
         self.before_work: Callable[[], None] = lambda: None
@@ -41,11 +44,16 @@ class FakeCodec:
         return -(-width // 64) * 64, -(-height // 64) * 64
 
     def compress(self, picture: Picture, **options: Any) -> bytes:
+        self.efforts.append(options.pop("effort"))
         self.calls.append(options)
         self.before_work()
         return self.write(picture, None, b"", 10 * 256)
 
-    def quantise(self, pictures: Sequence[Picture], qualities_256: Sequence[int]) -> list[str]:
+    def quantise(
+        self, pictures: Sequence[Picture], qualities_256: Sequence[int], effort: Effort | None = None
+    ) -> list[str]:
+        assert effort is not None
+        self.efforts.append(effort)
         self.batches.append(len(pictures))
         self.calls += [{"quality": quality / 256} for quality in qualities_256]
         self.before_work()

@@ -148,7 +148,7 @@ def test_a_batch_is_decoded_and_counted_by_the_picture(run: Any, fakes: Children
 def test_json_is_one_object_with_every_run(run: Any, fakes: Children) -> None:
     done = run("bench", "--codec", TINY, "--sizes", "100x80", "--against", PEER, "--batch", "2", "--json")
     (found,) = done.rows
-    assert (found["codec"], found["quality"], found["runs"]) == (str(TINY), 56, 5)
+    assert [found[key] for key in ("codec", "quality", "effort", "runs")] == [str(TINY), 56, 1, 5]
     assert (found["setting"]["torch"], found["setting"]["threads"]) == ("2.9", 3)
     (comparison,) = found["comparisons"]
     assert [comparison[key] for key in ("picture", "width", "height", "batch")] == ["100x80", 100, 80, 2]
@@ -162,14 +162,19 @@ def test_json_is_one_object_with_every_run(run: Any, fakes: Children) -> None:
 
 def test_options_reach_the_children(run: Any, fakes: Children, picture: Callable[..., Path]) -> None:
     picture("a.png")
-    options = ("--quality", 12.5, "--device", "cpu", "--threads", 2, "--runs", 7, "--against", "none", "--no-memory")
+    options = (
+        "--quality", 12.5, "--effort", 3, "--device", "cpu", "--threads", 2, "--runs", 7, "--against", "none",
+        "--no-memory",
+    )  # fmt: skip
     done = run("bench", "--codec", TINY, *options, "a.png")
     assert done.code == 0, done.err
     prepare, timing = fakes.jobs
     assert (prepare["job"], prepare["pictures"], prepare["sizes"]) == ("prepare", ["a.png"], [])
     assert (timing["job"], timing["runs"], timing["contenders"]) == ("time", 7, [OURS])
     for job in (prepare, timing):
-        assert (job["quality"], job["device"], job["threads"], job["codec"]) == (12.5, "cpu", 2, str(TINY))
+        asked = [job[key] for key in ("quality", "effort", "device", "threads", "codec")]
+        assert asked == [12.5, 3, "cpu", 2, str(TINY)]
+    assert b"at quality 12.5, effort 3; torch 2.9" in done.out
     assert b"a.png (64x32): seconds" in done.out
     assert b"peak memory" not in done.out
 
@@ -178,7 +183,7 @@ def test_without_options_two_sizes_and_two_peers_are_measured(run: Any, fakes: C
     assert run("bench", "--codec", EXTREME, "--no-memory").code == 0
     prepare, *timings = fakes.jobs
     assert prepare["sizes"] == [[768, 512], [4000, 3000]]
-    assert prepare["quality"] is None, "extreme has one rate"
+    assert prepare["quality"] is prepare["effort"] is None, "extreme has one rate"
     assert [job["contenders"] for job in timings] == [["gancodec tiny-extreme", HYPERPRIOR, "mbt2018-mean"]] * 2
 
 
@@ -199,6 +204,9 @@ def test_without_options_two_sizes_and_two_peers_are_measured(run: Any, fakes: C
         (["--threads", "0"], "--threads"),
         (["--quality", "101"], "--quality is 101"),
         (["--quality", "50", "--codec", str(EXTREME)], "one rate only"),
+        (["--effort", "10"], "--effort"),
+        (["--effort", "-1"], "--effort"),
+        (["--effort", "1.5"], "--effort"),
         (["--device", "tpu"], "tpu"),
         (["--sizes", "64x64", "a.png"], "--sizes is for generated pictures"),
         (["-"], "standard input"),
@@ -375,9 +383,17 @@ def test_reasons_are_one_line() -> None:
     assert measure.reason(CorruptError("damaged", hint="copy it again")) == "damaged; copy it again"
 
 
+def test_effort_reaches_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(Codec, "compress", lambda self, picture, **options: seen.append(options) or b"")
+    for weights, quality, effort in ((TINY, 60.0, 0), (TINY, 60.0, 3), (EXTREME, None, None)):
+        Ours(str(weights), quality=quality, effort=effort, device="cpu").encode(Image.new("RGB", (8, 8)))
+    assert seen == [{"quality": 60.0, "effort": effort} for effort in (0, 3)] + [{"quality": None, "effort": 1}]
+
+
 @pytest.mark.parametrize(("weights", "qualities"), [(TINY, (30, 90)), (EXTREME, (None, None))])
 def test_pictures_of_a_batch_are_those_decoded_alone(weights: Path, qualities: tuple[float | None, ...]) -> None:
-    ours = Ours(str(weights), quality=None, device="cpu")
+    ours = Ours(str(weights), quality=None, effort=None, device="cpu")
     files = []
     for seed, ours.quality in enumerate(qualities):
         files.append(ours.encode(Image.fromarray(made_picture(seed, 70, 100))))

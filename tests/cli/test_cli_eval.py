@@ -54,7 +54,7 @@ def test_tables_are_printed_and_what_was_asked_for_is_written(run: Run, photos: 
         "--markdown", "o.md", "--plot", "o.png", "--curves", "curves", "--at-bpp", "1,2",
     )  # fmt: skip
     assert done.code == 0
-    assert "BD-rate of fake (realism 0)" in done.out.decode() and "At equal rates" in done.out.decode()
+    assert "BD-rate of fake (realism 0, effort 1)" in done.out.decode() and "At equal rates" in done.out.decode()
     assert "[2/2] photo1.png" in done.err
     assert all(Path(name).stat().st_size > 500 for name in ("o.json", "o.csv", "o.md", "o.png"))
     assert {path.name for path in Path("curves").iterdir()} == {"fake.json", "JPEG.json"}
@@ -141,6 +141,12 @@ def test_missing_extra_is_found_before_the_first_picture(
         ["--at-bpp", "0.1,0"],
         ["--realism", "0,2"],
         ["--codec", "rough", "--realism", "1"],
+        ["--effort", "10"],
+        ["--effort", "0,-1"],
+        ["--effort", "1.5"],
+        ["--effort", "1,"],
+        ["--effort", ""],
+        ["--effort", "most"],
         ["--codec", "a,a,rough", "--against", "jpeg,jpeg"],
         ["--report-pictures", "-1"],
     ],
@@ -148,13 +154,63 @@ def test_missing_extra_is_found_before_the_first_picture(
         "pictures are not Kodak", "unknown codec", "unknown metric", "no number", "no such folder", "file is a folder",
         "two of one name", "no kind of plot", "no codec", "no metric",
         "no such folder of images", "images into a file", "curves into a file", "rate 0", "realism above 1",
-        "realism of a codec without", "a codec twice", "fewer than no pictures",
+        "realism of a codec without", "effort above 9", "effort below 0", "half an effort", "half a list of efforts",
+        "no effort", "effort in words", "a codec twice", "fewer than no pictures",
     ],
 )  # fmt: skip
 def test_wrong_options_are_one_line_and_2(run: Run, photos: Path, options: list[str]) -> None:
     done = run("eval", photos, *options)
     assert (done.code, done.out) == (2, b"")
     assert done.lines[-1].startswith("gancodec: error: ")
+    if options[0] == "--effort":
+        assert f"--effort is {options[1]!r}; give whole numbers from 0 to 9" in done.lines[-1]
+
+
+def test_a_list_of_efforts_is_a_curve_each_against_the_first(run: Run, photos: Path, codecs: FakeCodec) -> None:
+    done = run(
+        "eval", photos, "--codec", "fake,rough", "--effort", "0,3,3", "--qualities", "10,50,90", "--against", "jpeg",
+        "--json", "o.json", "--csv", "o.csv", "--plot", "o.png", "--plot", "o.html", "--report-pictures", "1",
+        "--save-images", "images",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "rough has one rate: effort changes nothing, and it is measured once" in done.err
+    assert codecs.efforts_seen[:12] == 2 * [0, 0, 0, 3, 3, 3]
+    text = done.out.decode()
+    assert "BD-rate of fake effort 0 (realism 0, effort 0)" in text and "Efforts against the first one" in text
+    found = json.loads(Path("o.json").read_text())
+    summary = found["summary"]
+    assert [(curve["codec"], curve["settings"].split(";")[0]) for curve in summary["curves"][:3]] == [
+        ("fake effort 0", "realism 0, effort 0"), ("fake effort 3", "realism 0, effort 3"),
+        ("rough", "realism 0, one rate"),
+    ]  # fmt: skip
+    assert [curve["timing"]["load_s"] is None for curve in summary["curves"]] == [False, True, False, True]
+    assert {each["against"] for each in summary["bd_rates"]} == {"JPEG"}
+    (effort,) = summary["efforts"]
+    assert (effort["codec"], effort["against"]) == ("fake effort 3", "fake effort 0")
+    assert effort["encode_ratio"] > 0 and [each["metric"] for each in effort["bd_rates"]] == ["psnr", "ms-ssim"]
+    assert all(each["percent"] < 0 for each in effort["bd_rates"])
+    assert {row["effort"] for row in found["rows"]} == {0, 3, None}
+    assert Path("o.csv").read_text().splitlines()[0].startswith("codec,quality,realism,effort,picture")
+    assert "fake effort 3" in Path("o.html").read_text(encoding="utf-8")
+    assert Path("images/photo0-fake_effort_3-q10-r0.png").is_file()
+
+
+@pytest.mark.parametrize(("options", "name", "effort"), [([], "fake", 1), (["--effort", "3"], "fake effort 3", 3)])
+def test_one_effort_is_in_the_name_unless_it_is_the_default(
+    run: Run, photos: Path, codecs: FakeCodec, options: list[str], name: str, effort: int
+) -> None:
+    done = run("eval", photos, "--qualities", "10", "--against", "none", "--json", "-", *options)
+    found = json.loads(done.out)
+    assert (found["name"], found["description"]) == (name, f"realism 0, effort {effort}")
+    assert set(codecs.efforts_seen) == {effort} and found["summary"]["efforts"] == found["summary"]["notes"] == []
+
+
+def test_efforts_of_one_quality_have_their_times(run: Run, photos: Path) -> None:
+    done = run("eval", photos, "--qualities", "50", "--effort", "0,1", "--against", "none")
+    assert done.code == 0
+    row = next(line for line in done.out.decode().splitlines() if line.startswith("fake effort 1") and " x " in line)
+    assert "no figure: fake effort 1 has 1 of the 2 points it needs" in row
+    assert "No BD-rate" not in done.out.decode()
 
 
 def test_lists_of_codecs_and_realisms(run: Run, photos: Path) -> None:
@@ -170,7 +226,7 @@ def test_lists_of_codecs_and_realisms(run: Run, photos: Path) -> None:
 
 def test_two_trainings_of_one_codec_are_called_by_their_paths(run: Run, photos: Path) -> None:
     done = run("eval", photos, "--codec", "a/x,b/x", "--qualities", "10,90", "--against", "none", "--curves", "c")
-    assert "BD-rate of a/x (realism 0)" in done.out.decode()
+    assert "BD-rate of a/x (realism 0, effort 1)" in done.out.decode()
     assert {path.name for path in Path("c").iterdir()} == {"a_x.json", "b_x.json"}
 
 
@@ -268,6 +324,7 @@ def test_the_choices_are_those_of_the_evaluation() -> None:
     default = {each.name: each.default for each in dataclasses.fields(request.EvalRequest)}
     assert eval_options.numbers("", shown["qualities"]) == list(default["qualities"])
     assert eval_options.numbers("", shown["realism"]) == list(default["realisms"])
+    assert eval_options.efforts("", shown["effort"]) == list(default["efforts"])
     assert eval_options.names("", shown["against"]) == list(default["against"])
     assert eval_options.names("", shown["metrics"]) == list(default["metrics"])
     assert shown["report_pictures"] == default["report_pictures"]

@@ -241,10 +241,10 @@ def test_one_input_that_fails_in_the_networks_does_not_take_its_group_along(
         picture(name, mode="RGBA" if name == "3.png" else "RGB")
     quantise = loader.codec.quantise
 
-    def fails_with_alpha(pictures: Any, qualities: Any) -> Any:
+    def fails_with_alpha(pictures: Any, qualities: Any, effort: Any) -> Any:
         if any(each.alpha_HW is not None for each in pictures):
             raise RuntimeError("CUDA out of memory")
-        return quantise(pictures, qualities)
+        return quantise(pictures, qualities, effort)
 
     loader.codec.quantise = fails_with_alpha
     done = run("compress", *names, "--keep-going")

@@ -32,24 +32,27 @@ class FakePipeline:
 class FakeCodec:
     """Encodes for real, as JPEG 4:4:4; quality 0..100 becomes JPEG's 5..95.  Refuses pictures 13 pixels wide.
 
-    Realism makes pictures lighter.  Without quality, JPEG's is 2.
+    Realism makes pictures lighter, effort above 1 files smaller.  Without quality, JPEG's is 2.
     """
 
     def __init__(self, name: str = "fake", *, has_quality: bool = True, has_realism: bool = True) -> None:
         self.entry = FakeEntry(name)
         self.pipeline = FakePipeline(has_quality, has_realism)
         self.realism_seen: set[float] = set()
+        self.efforts_seen: list[float | None] = []
         self.files_made = 0
 
     def compress(self, picture: Image.Image, /, **options: float) -> bytes:
-        assert set(options) == ({"quality"} if self.pipeline.has_quality else set())
+        assert {"quality"} <= set(options) <= {"quality", "effort"} if self.pipeline.has_quality else not options
         if picture.width == 13:
             raise PictureError("it is 13 pixels wide", hint="give another")
         self.files_made += 1
+        self.efforts_seen.append(options.get("effort"))
         buffer = io.BytesIO()
         quality = round(5 + 0.9 * options["quality"]) if options else 2
         with self.pipeline.clock.part(NETWORK):
-            picture.save(buffer, format="JPEG", quality=quality, subsampling="4:4:4")
+            smaller = options.get("effort", 0) > 1
+            picture.save(buffer, format="JPEG", quality=quality, subsampling="4:4:4", optimize=smaller)
         return buffer.getvalue()
 
     def decompress(self, data: bytes, /, *, realism: float) -> Image.Image:

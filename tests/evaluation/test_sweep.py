@@ -16,6 +16,7 @@ from gancodec.errors import ConfigError, OutputError, PictureError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import GancodecCoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Metric, lpips_metric
+from gancodec.evaluation.efforts import encode_ratio
 from gancodec.evaluation.frechet import FrechetDistance
 from gancodec.evaluation.metrics import ms_ssim, psnr
 from gancodec.evaluation.results import Curve, Point, Row, compare, mean_point
@@ -70,7 +71,9 @@ def test_every_realism_is_a_curve_of_the_same_files(folder: Path, fake_codec) ->
     assert fake_codec.realism_seen == {0, 0.25, 1}
     assert fake_codec.files_made == 2 * 2
     assert [curve.codec for curve in result.curves] == ["fake r=0.25", "fake", "fake r=1"]
-    assert [curve.settings for curve in result.curves] == ["realism 0.25", "realism 0", "realism 1"]
+    assert [curve.settings for curve in result.curves] == [
+        f"realism {realism}, effort 1" for realism in ("0.25", "0", "1")
+    ]
     assert len({tuple(point.bpp for point in curve.points) for curve in result.curves}) == 1
     lighter, faithful, lightest = (curve.points[0].values["psnr"] for curve in result.curves)
     assert faithful > lighter > lightest
@@ -78,6 +81,50 @@ def test_every_realism_is_a_curve_of_the_same_files(folder: Path, fake_codec) ->
     assert [(found.codec, found.anchor.codec) for found in result.comparisons[:2]] == [
         ("fake r=0.25", "fake"), ("fake r=0.25", "fake r=1"),
     ]  # fmt: skip
+
+
+def test_every_effort_is_compared_with_the_first_one_and_with_nobody_else(folder: Path, fake_codec) -> None:
+    coders = [
+        GancodecCoder(fake_codec, qualities=[20, 50], realisms=[0, 1], effort=effort, name=f"fake effort {effort}")
+        for effort in (0, 3)
+    ]
+    first = {"fake effort 3": "fake effort 0", "fake effort 3 r=1": "fake effort 0 r=1"}
+    result = run_sweep([folder], [*coders, classical("jpeg")], metrics=[PSNR], first_efforts=first)
+    assert fake_codec.efforts_seen == 2 * [0, 0, 3, 3]
+    names = ["fake effort 0", "fake effort 0 r=1", "fake effort 3", "fake effort 3 r=1", "JPEG"]
+    assert [curve.codec for curve in result.curves] == names
+    assert {(row.codec, row.effort) for row in result.rows} == set(zip(names, (0, 0, 3, 3, None), strict=True))
+    assert [(each.codec, each.anchor.codec) for each in result.comparisons] == [
+        ("fake effort 0", "fake effort 0 r=1"), ("fake effort 0", "JPEG"),
+    ]  # fmt: skip
+    assert {effort.codec: effort.anchor for effort in result.efforts} == first
+    for effort in result.efforts:
+        (comparison,) = effort.comparisons
+        assert (comparison.codec, comparison.anchor.codec) == (effort.codec, effort.anchor)
+        assert comparison.bd is not None and -30 < comparison.bd.percent < 0, "the fake's files get smaller"
+        assert effort.encode_ratio == encode_ratio(result.rows, effort.codec, effort.anchor) > 0
+
+
+def test_the_ratio_of_times_is_that_of_the_same_files() -> None:
+    row = Row(
+        codec="a", quality=10, picture="p", width=8, height=8, size_bytes=8, bpp=1.0, values={},
+        encode_s={"total": 9.0}, decode_s={"total": 1.0},
+    )  # fmt: skip
+    slow = replace(row, codec="b", encode_s={"total": 12.0})  # the run's first file was slow
+    rows = [row, slow]
+    for picture in ("q", "r"):
+        rows += [
+            replace(row, picture=picture, encode_s={"total": 1.0}),
+            replace(slow, picture=picture, encode_s={"total": 1.75}),
+        ]
+    assert encode_ratio(rows, "b", "a") == 1.75
+    assert encode_ratio(rows, "a", "a") == 1
+
+
+@pytest.mark.parametrize("effort", [-1, 10, 1.5, True, "3"])
+def test_efforts_that_are_none_are_refused(fake_codec, effort: object) -> None:
+    with pytest.raises(ConfigError, match=r"effort is .*; use a whole number from 0 to 9"):
+        GancodecCoder(fake_codec, qualities=[5], effort=effort)  # type: ignore[arg-type]
 
 
 def test_a_codec_of_one_rate_has_one_point_and_no_bd_rate(folder: Path, fake_codec, one_rate_codec) -> None:
@@ -119,7 +166,9 @@ def test_the_tiny_codecs_go_through(tmp_path: Path, tiny_codec: Codec) -> None:
     result = run_sweep([tmp_path], coders, at_bpp=[0.5])
     assert [len(curve.points) for curve in result.curves] == [2, 1]
     assert result.curves[1].settings == "realism 0, one rate"
+    assert [row.effort for row in result.rows] == [1, 1, None]
     with Image.open(tmp_path / "a.png") as picture:
+        assert result.rows[1].size_bytes == len(tiny_codec.compress(picture, quality=50, effort=1))
         assert result.rows[2].size_bytes == len(extreme.compress(picture))
 
 
@@ -173,7 +222,7 @@ def test_a_picture_that_one_codec_refuses_is_skipped_for_all(
 
 
 def test_a_faulty_codec_is_not_mistaken_for_a_broken_picture(folder: Path, fake_codec) -> None:
-    fake_codec.compress = lambda picture, *, quality: 1 / 0
+    fake_codec.compress = lambda picture, *, quality, effort: 1 / 0
     with pytest.raises(ZeroDivisionError):
         run_sweep([folder], [coder(fake_codec)])
 

@@ -13,9 +13,9 @@ from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import GancodecCoder
 from gancodec.evaluation.columns import MS_SSIM, PSNR, Unavailable, lpips_metric
 from gancodec.evaluation.published import kodak_curves
-from gancodec.evaluation.results import Curve, Point, Skipped, SweepResult, compare
+from gancodec.evaluation.results import Curve, EffortComparison, Point, Skipped, SweepResult, compare
 from gancodec.evaluation.sweep import run_sweep
-from gancodec.evaluation.tables import Table, as_markdown, as_text, markdown
+from gancodec.evaluation.tables import Table, as_markdown, as_text, markdown, missing_comparisons
 from tests.evaluation.conftest import FakeCodec, photo_like
 
 
@@ -32,12 +32,26 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
 def test_the_text_has_ranges_and_the_other_codecs_settings(result: SweepResult) -> None:
     text = as_text(result)
     assert "Means over 2 pictures" in text
-    assert "BD-rate of fake (realism 0)" in text
+    assert "BD-rate of fake (realism 0, effort 1)" in text
     jpeg = next(line for line in text.splitlines() if line.startswith("JPEG") and " % " in line)
     assert "4:2:0, optimised, progressive" in jpeg
     assert " dB " in jpeg
     vtm = next(line for line in text.splitlines() if line.startswith("VTM (published)"))
     assert "H.266 reference software" in vtm
+
+
+def test_efforts_have_a_table_of_their_own(result: SweepResult) -> None:
+    first, jpeg = result.curves
+    slow = replace(first, codec="fake effort 3")
+    found = EffortComparison(
+        codec=slow.codec, anchor=first.codec, encode_ratio=1.875, comparisons=(compare(slow, first, PSNR),)
+    )
+    spent = replace(result, curves=(first, slow, jpeg), efforts=(found,))
+    row = next(line for line in as_text(spent).splitlines() if line.startswith("fake effort 3") and "1.88 x" in line)
+    assert row.split()[5:9] == ["fake", "PSNR", "+0.00", "%"] and row.endswith("realism 0, effort 1")
+    assert "Efforts against the first one" in as_markdown(spent) and "Efforts" not in as_text(result)
+    alone = replace(slow, points=slow.points[:1])
+    assert not missing_comparisons(replace(spent, curves=(first, alone, jpeg))), "their own table says why"
 
 
 def test_skipped_pictures_are_counted(result: SweepResult) -> None:

@@ -14,7 +14,7 @@ import pytest
 from service.batcher import Batcher, ClosedError, DeadlineError, GivenUpError, Job, Limits
 
 SOON = 20.0
-LIMITS = Limits(pictures=4, pixels=1000, delay_s=0.05, small_pixels=50)
+LIMITS = Limits(pictures=4, pixels=1000, delay_s=0.05, small_cost=50)
 
 
 class Device:
@@ -174,6 +174,47 @@ def test_small_jobs_pass_a_large_one(device: Device, batcher: Batcher) -> None:
     assert device.batches[1:] == [("large", ["L"]), ("a", ["s1", "s2"]), ("b", ["middle"])]
 
 
+def test_what_is_small_and_takes_long_passes_nobody(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    slow = Job("slow", "s", 10, time.monotonic() + SOON, 6.0)
+    futures = submitted(batcher, job("large", "L", pixels=900), slow, job("a", "quick"))
+    assert slow.cost == 60
+    device.gate.set()
+    wait(futures, SOON)
+    assert device.batches[1:] == [("large", ["L"]), ("a", ["quick"]), ("slow", ["s"])]
+
+
+def test_what_passes_is_not_counted_as_time_of_what_is_passed(device: Device, batcher: Batcher) -> None:
+    held(device, batcher)
+    large, small = job("large", "L", pixels=900), job("fails", "s")
+    device.during = lambda: (time.sleep(0.05), batcher.between())[1]
+    run = batcher._run
+    batcher._run = lambda key, items: (time.sleep(0.3 * (key == "fails")), run(key, items))[1]
+    futures = submitted(batcher, large, small)
+    device.gate.set()
+    wait(futures, SOON)
+    assert small.ran_s >= 0.3 and 0.05 <= large.ran_s < 0.3
+
+
+def test_there_is_time_as_long_as_somebody_waits(device: Device) -> None:
+    batcher = Batcher(device.run, Limits(pictures=4, pixels=5000, delay_s=0.05, small_cost=50))
+    gone, stays = job("large", "gone", pixels=900, left_s=5 * SOON), job("large", "stays", pixels=900)
+    found: list[bool] = []
+
+    def during() -> None:
+        found.extend(batcher.has_time(seconds) for seconds in (0.0, 2 * SOON))
+        gone.give_up()
+        found.extend(batcher.has_time(seconds) for seconds in (0.0, 2 * SOON))
+        stays.give_up()
+        with pytest.raises(GivenUpError):
+            batcher.has_time(0.0)
+
+    device.during = during
+    wait(submitted(batcher, gone, stays), SOON)
+    batcher.close()
+    assert found == [True, True, True, False]
+
+
 def test_small_jobs_that_were_given_up_take_no_turn(device: Device, batcher: Batcher) -> None:
     held(device, batcher)
     large = batcher.submit(job("large", "L", pixels=900))
@@ -284,7 +325,7 @@ def test_what_was_given_up_holds_nothing(device: Device, batcher: Batcher) -> No
 
 
 def test_a_batch_goes_on_for_those_who_still_wait(device: Device) -> None:
-    batcher = Batcher(device.run, Limits(pictures=4, pixels=5000, delay_s=0.05, small_pixels=50))
+    batcher = Batcher(device.run, Limits(pictures=4, pixels=5000, delay_s=0.05, small_cost=50))
     device.during = batcher.between
     device.gate.clear()
     gone, stays = job("large", "gone", pixels=900), job("large", "stays", pixels=900)

@@ -6,10 +6,12 @@ import math
 
 import pytest
 
-from service.admission import Budget
+from service.admission import MOST_RETRY_AFTER_S, RETRY_AFTER_S, Budget
 from service.batcher import Job
-from service.pace import TELLING_PIXELS, Pace
+from service.pace import TELLING_COST, Pace
 from service.problems import QueueFull
+
+TELLING_PIXELS = int(TELLING_COST)
 
 
 def batch(*, pixels: int, seconds: float, pictures: int = 2) -> list[Job]:
@@ -29,6 +31,24 @@ def test_pace_is_that_of_the_last_batches_that_tell() -> None:
     for _ in range(30):
         pace.batch(batch(pixels=TELLING_PIXELS, seconds=4))
     assert pace.pixels_per_s == pytest.approx(TELLING_PIXELS / 2, rel=0.01)
+
+
+def test_pace_is_that_of_the_cost() -> None:
+    pace = Pace()
+    jobs = batch(pixels=TELLING_PIXELS // 4, seconds=2, pictures=1)
+    jobs[0].relative_time = 5.0
+    pace.batch(jobs)
+    assert pace.pixels_per_s == TELLING_PIXELS * 5 / 4 / 2
+
+
+@pytest.mark.parametrize(
+    ("per_s", "wait"), [(math.inf, RETRY_AFTER_S), (100.0, RETRY_AFTER_S), (2.0, 10), (0.01, MOST_RETRY_AFTER_S)]
+)
+def test_who_is_refused_is_told_when_there_may_be_room(per_s: float, wait: int) -> None:
+    budget = Budget(math.inf, "pixels", room=lambda: 100.0, per_s=lambda: per_s)
+    with budget.hold(80), pytest.raises(QueueFull, match="80 of 100 pixels are in work") as caught, budget.hold(40):
+        pass
+    assert caught.value.headers == {"Retry-After": str(wait)}
 
 
 def test_a_slow_device_is_given_less_than_the_queue_holds() -> None:

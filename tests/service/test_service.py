@@ -352,7 +352,7 @@ def test_beyond_the_queue_there_is_429_and_the_others_are_served() -> None:
 
 
 def test_the_deadline_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(codecs=[TINY], deadline_s=0.4) as service:
+    with serving(codecs=[TINY], deadline_s=0.4, max_effort=0) as service:
         codec = next(iter(service.app.state.engine.codecs.values()))
         quantise = codec.pipeline.quantise
         monkeypatch.setattr(codec.pipeline, "quantise", lambda *given: (time.sleep(1.0), quantise(*given))[1])
@@ -363,7 +363,7 @@ def test_the_deadline_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_client_that_went_away_costs_no_device_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(codecs=[TINY]) as service:
+    with serving(codecs=[TINY], max_effort=0) as service:
         codec = next(iter(service.app.state.engine.codecs.values()))
         seen: list[int] = []
         quantise, gate = codec.pipeline.quantise, threading.Event()
@@ -397,7 +397,7 @@ def test_without_memory_batches_are_halved_then_tiles_and_the_service_lives_on(
 ) -> None:
     import torch
 
-    with serving(codecs=[TINY], batch_delay_ms=300.0, batch_pictures=4) as service:
+    with serving(codecs=[TINY], batch_delay_ms=300.0, batch_pictures=4, max_effort=0) as service:
         codec = next(iter(service.app.state.engine.codecs.values()))
         quantise, calls = codec.pipeline.quantise, []
 
@@ -487,7 +487,7 @@ def test_bodies_and_queries_are_not_in_the_log(service: Service, caplog: pytest.
 
 
 def test_closing_answers_what_is_in_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(codecs=[TINY]) as service:
+    with serving(codecs=[TINY], max_effort=0) as service:
         codec = next(iter(service.app.state.engine.codecs.values()))
         quantise, started = codec.pipeline.quantise, threading.Event()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
+from gancodec.defaults import DEFAULT_EFFORT
 from gancodec.evaluation.bench.plan import PEER_QUALITY, PEERS
 
 if TYPE_CHECKING:
@@ -59,21 +60,22 @@ def load(name: str, job: dict[str, Any]) -> Contender:
     """The contender by its name: a model of CompressAI's, else ours."""
     if is_peer(name):
         return Peer(name, device=job["device"])
-    return Ours(job["codec"], quality=job["quality"], device=job["device"])
+    return Ours(job["codec"], quality=job["quality"], effort=job["effort"], device=job["device"])
 
 
 class Ours:
-    """gancodec at one quality."""
+    """gancodec at one quality and effort; both None for a codec of one rate."""
 
-    def __init__(self, name: str, *, quality: float | None, device: str) -> None:
+    def __init__(self, name: str, *, quality: float | None, effort: int | None, device: str) -> None:
         from gancodec.codec import Codec
 
         self.codec = Codec.load(name, device=device)
         self.quality = quality
+        self.effort = DEFAULT_EFFORT if effort is None else effort
 
     def encode(self, picture: Image.Image) -> bytes:
         """The .gnc file."""
-        return self.codec.compress(picture, quality=self.quality)
+        return self.codec.compress(picture, quality=self.quality, effort=self.effort)
 
     def decode(self, files: Sequence[bytes]) -> list[Image.Image]:
         """The faithful pictures; realism costs the same."""

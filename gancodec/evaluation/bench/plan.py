@@ -37,6 +37,8 @@ class Request:
     """What tables call it."""
     quality: float | None
     """0 to 100; None for codecs of one rate."""
+    effort: int | None
+    """0 to 9; None for codecs of one rate."""
     device: str
     """``auto``, ``cpu`` or ``cuda``."""
     pictures: tuple[str, ...]

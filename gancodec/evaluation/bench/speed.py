@@ -88,6 +88,7 @@ class Bench:
             "job": job,
             "codec": request.codec,
             "quality": request.quality,
+            "effort": request.effort,
             "device": self._device,
             "threads": request.threads,
         }

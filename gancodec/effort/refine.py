@@ -1,0 +1,218 @@
+"""From pictures to the best symbols that a level of effort finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gancodec.effort.annealing import anneal
+from gancodec.effort.curvature import curvature_at, local_curvature, secant
+from gancodec.effort.descent import descend
+from gancodec.effort.levels import LEVELS, SETTLING
+from gancodec.effort.objective import Objective
+from gancodec.effort.prepared import Prepared
+from gancodec.effort.request import Effort
+from gancodec.effort.rounding import Latents, plainly_rounded, roughly_rounded, rounded
+from gancodec.features import load_features
+from gancodec.networks.exactness import exact_arithmetic
+from gancodec.networks.features import FeatureNetwork
+from gancodec.networks.index import IndexNetwork
+from gancodec.networks.index_twin import float_twin
+from gancodec.networks.prior import packed
+from gancodec.pipeline import Chain, PhotoPipeline, Symbols
+from gancodec.timing import NETWORK
+
+SURE: Final = 0.01
+"""Of a picture's bits: a first descent that seems to gain less is measured against plain rounding."""
+
+
+class Refiner:
+    """Effort on one pipeline.  Not thread-safe, as that is not."""
+
+    def __init__(self, pipeline: PhotoPipeline) -> None:
+        self._pipeline = pipeline
+        self._prepared = Prepared(pipeline.weights, pipeline.device)
+        self._index: IndexNetwork | None = None
+        self._features: tuple[str, FeatureNetwork] | None = None
+
+    def quantise(
+        self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
+    ) -> list[Symbols]:
+        """Pictures of one padded size, uint8 [H, W, 3], to the symbols of least cost that are found.
+
+        Raises ConfigError for mixed sizes, and what ``load_features`` raises.
+        """
+        if effort.level == 0:
+            return self._pipeline.quantise(pictures, qualities_256)
+        *_, (_, symbols) = self.by_level(pictures, qualities_256, effort)
+        return symbols
+
+    def by_level(
+        self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
+    ) -> Iterator[tuple[int, list[Symbols]]]:
+        """What every level from 1 to that of ``effort`` gives: each begins where the one before it ends.
+
+        Ends early where ``effort.step`` says so.  Raises as ``quantise``.
+        """
+        pipeline, features = self._pipeline, self._feature_network(effort)
+        work = self._levels(pictures, qualities_256, effort, features)
+        while True:
+            # Gradients are wanted whatever region the caller is in, and only where they are asked for.
+            with pipeline.clock.part(NETWORK), torch.inference_mode(False), torch.no_grad(), exact_arithmetic():
+                reached = next(work, None)
+            if reached is None:
+                return
+            yield reached[0], pipeline.symbols(reached[1])
+
+    def _levels(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        qualities_256: Sequence[int],
+        effort: Effort,
+        features: FeatureNetwork | None,
+    ) -> Iterator[tuple[int, Chain]]:
+        pipeline = self._pipeline
+        objective = Objective(pipeline, pictures, qualities_256, self._prepared, features)
+        y_BMhw, z_BCuv = pipeline.latents(pictures, objective.qualities_256, encoder=self._prepared.encoder)
+        latents = Latents(y_BMhw=y_BMhw, z_BCuv=z_BCuv)
+        search = _Search(objective, latents, self._curvature(objective), effort)
+        search.first_descent()
+        yield 1, search.best
+        for number in range(2, effort.level + 1):
+            if search.ended:
+                return
+            level, before = LEVELS[number], LEVELS[number - 1]
+            if number == 2:
+                search.measure_plain()
+            for iterations in level.annealing[len(before.annealing) :]:
+                latents = anneal(
+                    objective, self._twin(), latents, iterations=iterations, seed=number, step=search.stepped
+                )
+                search.start_from(rounded(objective, latents))
+                search.descend(SETTLING)
+            search.descend(level.descents - before.descents)
+            yield number, search.best
+
+    def _curvature(self, objective: Objective) -> Tensor | None:
+        """s [B, M, 1, 1], if it is known for this objective."""
+        known = self._pipeline.weights.curvature_AM
+        return None if known is None or objective.is_tuned else curvature_at(known, objective.anchor_weights_BA)
+
+    def _feature_network(self, effort: Effort) -> FeatureNetwork | None:
+        if effort.features is None:
+            return None
+        if self._features is None or self._features[0] != effort.features:
+            self._features = (effort.features, load_features(effort.features, self._pipeline.device))
+        return self._features[1]
+
+    def _twin(self) -> IndexNetwork:
+        weights = self._pipeline.weights
+        if self._index is None:
+            self._index = float_twin(weights.config, weights.prior.index).to(self._pipeline.device)
+            self._index.requires_grad_(False)
+        return self._index
+
+
+class _Search:
+    """The best so far of each picture."""
+
+    def __init__(
+        self, objective: Objective, latents: Latents, curvature_BM11: Tensor | None, effort: Effort
+    ) -> None:
+        self.objective, self._latents, self._effort = objective, latents, effort
+        self._of = LEVELS[effort.level].steps
+        self._done = 0
+        self.ended = False
+        known_BMhw, self._rough_symbols = roughly_rounded(objective, latents)
+        self._around = objective.expand(known_BMhw)
+        if curvature_BM11 is None:
+            curvature_BM11 = secant(objective, self._around)[None, :, None, None]
+        self._curvature = local_curvature(curvature_BM11, self._around, latents.y_BMhw)
+        self.best: Chain
+        self._best_cost = torch.full_like(objective.slope_B, torch.inf)
+        self._chain: Chain
+        """From which it goes on."""
+        self._cost = self._best_cost
+        self._is_measured = False
+
+    def stepped(self) -> bool:
+        """Count an iteration; returns whether to go on."""
+        self._done += 1
+        self.ended = self.ended or not self._effort.step(self._done, self._of)
+        return not self.ended
+
+    def first_descent(self) -> None:
+        """One descent from plain rounding.
+
+        Both costs are estimated, from what is computed anyway and one more, rough picture; where the gain is not
+        beyond doubt, what plain rounding really gives is measured.
+        """
+        objective = self.objective
+        symbols_z = objective.pipeline.whole_hyper(self._latents.z_BCuv)
+        chain = descend(objective, symbols_z, self._around, self._curvature)
+        self.best = self._chain = chain
+        bits_saved = torch.zeros_like(objective.slope_B)
+        for step, (tables, symbols) in enumerate(chain.steps):
+            rounded_symbols = objective.pipeline.allowed(packed(self._rough_symbols, step), tables)
+            before = objective.latent_costs(tables, rounded_symbols)
+            bits_saved += (before - objective.latent_costs(tables, symbols)).flatten(1).sum(1)
+        change = objective.rough_distortion(chain.state.known_BMhw) - self._around.distortion_B
+        gain = bits_saved - objective.slope_B * change
+        if bool((gain < SURE * objective.bits(chain)).any()):
+            self.measure_plain()
+        self.stepped()
+
+    def measure_plain(self) -> None:
+        """Take plain rounding into account, and measure what there is so far; once."""
+        if not self._is_measured:
+            self._is_measured = True
+            self.start_from(self._chain)
+            self.measure(plainly_rounded(self.objective))
+
+    def measure(self, chain: Chain) -> Tensor:
+        """J [B] of a chain, which is kept where it is the best one."""
+        cost = self.objective.cost(chain)
+        self.best = merged(self.best, chain, cost < self._best_cost)
+        self._best_cost = torch.minimum(self._best_cost, cost)
+        return cost
+
+    def start_from(self, chain: Chain) -> None:
+        """Go on from here."""
+        self._chain, self._cost = chain, self.measure(chain)
+
+    def descend(self, descents: int) -> None:
+        """So many more, each from the best one since ``start_from``."""
+        for _ in range(descents):
+            if self.ended:
+                return
+            state = self._chain.state
+            around = self.objective.expand(state.known_BMhw)
+            found = descend(self.objective, state.symbols_z_BCuv, around, self._curvature)
+            cost = self.measure(found)
+            self._chain = merged(self._chain, found, cost < self._cost)
+            self._cost = torch.minimum(self._cost, cost)
+            self.stepped()
+
+
+def merged(a: Chain, b: Chain, take_b_B: Tensor) -> Chain:
+    """Of each picture one of the two."""
+    take = take_b_B[:, None, None, None]
+    state = replace(
+        a.state,
+        symbols_z_BCuv=torch.where(take, b.state.symbols_z_BCuv, a.state.symbols_z_BCuv),
+        symbols_BMhw=torch.where(take, b.state.symbols_BMhw, a.state.symbols_BMhw),
+        known_BMhw=torch.where(take, b.state.known_BMhw, a.state.known_BMhw),
+        squashed_BMhw=torch.where(take, b.state.squashed_BMhw, a.state.squashed_BMhw),
+        features={},
+    )
+    steps = [
+        (torch.where(take, tables_b, tables_a), torch.where(take, symbols_b, symbols_a))
+        for (tables_a, symbols_a), (tables_b, symbols_b) in zip(a.steps, b.steps, strict=True)
+    ]
+    return Chain(state, steps)

@@ -1,0 +1,44 @@
+"""The tiny codec, and pictures for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from gancodec.codec import Codec
+from gancodec.effort import Refiner
+from gancodec.effort.objective import Objective
+from gancodec.effort.prepared import Prepared
+from gancodec.pipeline import PhotoPipeline
+from tests.conftest import GOLDEN
+from tests.tiny import made_picture
+
+
+@pytest.fixture
+def codec() -> Codec:
+    return Codec.load(GOLDEN / "tiny.safetensors", "cpu")
+
+
+@pytest.fixture
+def pipeline(codec: Codec) -> PhotoPipeline:
+    assert isinstance(codec.pipeline, PhotoPipeline)
+    return codec.pipeline
+
+
+@pytest.fixture
+def refiner(pipeline: PhotoPipeline) -> Refiner:
+    return Refiner(pipeline)
+
+
+@pytest.fixture
+def picture() -> NDArray[np.uint8]:
+    return made_picture(5, 100, 150)
+
+
+def objective_of(
+    pipeline: PhotoPipeline, *pictures: NDArray[np.uint8], qualities: tuple[int, ...] = (60 * 256,)
+) -> Objective:
+    with torch.no_grad():
+        return Objective(pipeline, pictures, list(qualities), Prepared(pipeline.weights, pipeline.device))
