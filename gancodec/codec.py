@@ -78,7 +78,7 @@ class Codec:
         self.device = str(device)
         with torch.inference_mode(False):  # weights of such a region have no gradients to pass on
             self.pipeline: Pipeline = pipeline_for(load_weights(entry, device), device)
-        self._refiner = Refiner(self.pipeline) if isinstance(self.pipeline, PhotoPipeline) else None
+        self._refiner: Refiner | None = None
         self._lock = threading.RLock()  # what passes between tiles comes from the same thread
 
     @classmethod
@@ -112,10 +112,11 @@ class Codec:
         it, in at most fourteen tries: less close only where the picture at quality 100 is smaller, or steps of the file
         (four bytes at least) are wider.  A codec of one rate takes no quality, and a target is only a limit.  effort:
         0..9, the time to be spent on a better file (docs/effort.md), or an ``Effort`` with all that can be said about
-        it; a codec of one rate has nothing to spend it on.  With a target the search goes without, and at most four
+        it; a codec of one rate has nothing to spend it on.  With a target the search goes without, and at most six
         files are made with it in the end.  progress is called with the bytes of each try.  Raises ConfigError for
         options, PictureError for the picture, LimitError for a target out of reach.
         """
+        steps = _Steps(effort if isinstance(effort, Effort) else Effort(level=effort))
         given = [value for value in (quality, target_bpp, target_size) if value is not None]
         if len(given) > 1:
             raise ConfigError("quality, target_bpp and target_size exclude each other", hint="give one of them")
@@ -135,7 +136,6 @@ class Codec:
         alpha = None if picture.alpha_HW is None else encode_alpha(picture.alpha_HW)
         if target_bpp is not None:
             target_size = target_bytes(target_bpp, picture.width, picture.height)
-        steps = _Steps(effort if isinstance(effort, Effort) else Effort(level=effort))
 
         def file_at(quality_256: int, effort: Effort | None = None) -> bytes:
             (symbols,) = self.quantise([picture], [quality_256], effort)
@@ -216,8 +216,11 @@ class Codec:
             raise ConfigError(f"codec {self.entry.name!r} has no realism to tune for", hint="use tune 'fidelity'")
         rgb = [picture.rgb_HWC for picture in pictures]
         with self._lock:
-            if effort is None or self._refiner is None:
+            if effort is None or effort.level == 0 or not isinstance(self.pipeline, PhotoPipeline):
                 return self.pipeline.quantise(rgb, qualities_256)
+            if self._refiner is None:  # only who compresses has need of it
+                with torch.inference_mode(False):
+                    self._refiner = Refiner(self.pipeline)
             return self._refiner.quantise(rgb, qualities_256, effort)
 
     def write(self, picture: Picture, alpha: bytes | None, symbols: Symbols, quality_256: int) -> bytes:

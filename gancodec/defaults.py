@@ -16,7 +16,7 @@ PICTURE_SUFFIXES: Final = frozenset(
 )  # fmt: skip
 """What counts as a picture in a folder; a file that is named may have any suffix."""
 DEFAULT_EFFORT: Final = 1
-"""Time that compressing takes, 0 to EFFORT_MAX: the level that is worth it, at most twice the time of level 0."""
+"""Time that compressing takes, 0 to EFFORT_MAX: the level that is worth it, about twice the time of level 0."""
 EFFORT_MAX: Final = 9
 TUNES: Final = ("fidelity", "realism")
 """What effort can be spent on."""

@@ -17,7 +17,7 @@ FileAt = Callable[[int], bytes]
 """Quality in 1/256 -> the whole file."""
 
 TRIES: Final = 12
-REFINEMENTS: Final = 4
+REFINEMENTS: Final = 6
 """Files made with effort: the first shows how much smaller they are, the next ones use the room."""
 TOLERANCE: Final = 0.01
 """A search ends at a file of 99 to 100 % of its target."""
@@ -79,22 +79,28 @@ def refine(file_at: FileAt, target: int, plain: Searched, *, goes_on: Callable[[
     the next one has to be.  plain: what ``search`` found among the others.  goes_on: whether another one may be made.
     Raises LimitError if none fits.
     """
-    best, quality_256, tried = plain.best, plain.quality_256, set[int]()
+    if target < 1:
+        raise out_of_reach(target, plain.sizes[0])
+    best, quality_256, sizes = plain.best, plain.quality_256, dict[int, int]()
     is_refined = False
     for _ in range(REFINEMENTS):
         data = file_at(quality_256)
-        tried.add(quality_256)
+        sizes[quality_256] = len(data)
         # A refined file is better than a plain one of its quality, whose size it need not have.
         if len(data) <= target and (best is None or not is_refined or len(data) > len(best)):
             best, is_refined = data, True
         if (1 - TOLERANCE) * target <= len(data) <= target or not goes_on():
             break
-        share = math.log(len(data)) - plain_log(plain, quality_256)
+        share = math.log(len(data)) - _plain_log(plain, quality_256)
         quality_256 = _quality_at(plain, _aim(target) - share)
-        if quality_256 in tried:
+        low = max((quality for quality, size in sizes.items() if size <= target), default=-1)
+        high = min((quality for quality, size in sizes.items() if size > target), default=max(plain.sizes) + 1)
+        if high - low <= 1:
             break
+        if not low < quality_256 < high:
+            quality_256 = (low + high) // 2
     if best is None:
-        raise out_of_reach(target, min(plain.sizes.values()))
+        raise out_of_reach(target, plain.sizes[0])
     return best
 
 
@@ -105,7 +111,7 @@ def out_of_reach(target: int, smallest: int) -> LimitError:
     )
 
 
-def plain_log(plain: Searched, quality_256: int) -> float:
+def _plain_log(plain: Searched, quality_256: int) -> float:
     """Logarithm of the plain size at any quality between those that were tried."""
     return _between(*_sorted(plain), quality_256)
 

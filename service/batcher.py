@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.refining import Refined
+
 Run = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
 """Key and items of a batch -> for each item a result, or an exception, in the same order."""
 MERCY_S: Final = 10.0
@@ -54,6 +56,8 @@ class Job:
     waited_s: float = 0.0
     ran_s: float = 0.0
     given_up: bool = False
+    is_done: bool = False
+    """Whether all that it costs was spent on it."""
 
     @property
     def cost(self) -> float:
@@ -150,13 +154,14 @@ class Batcher:
             self._let_small_pass()
 
     def has_time(self, seconds: float) -> bool:
-        """Whether there are so many seconds for what is running before nobody waits for it any more.
+        """Whether there are so many seconds for what is running before one of those who wait for it had to be refused.
 
         Called by ``run``, from the batcher's own thread.  Raises as ``between``.
         """
         self._end_what_is_over()
-        then = time.monotonic() + seconds
-        return any(not job.given_up and then <= job.deadline for job in self._running[-1])
+        now = time.monotonic()
+        waiting = [job for job in self._running[-1] if not job.given_up and now <= job.deadline]
+        return all(now + seconds <= job.deadline for job in waiting)
 
     def _end_what_is_over(self) -> None:
         if self._closing:
@@ -263,6 +268,9 @@ class Batcher:
         ran_s = time.monotonic() - started - (self._passed_s - passed_s)
         for job in jobs:
             job.batch, job.ran_s = len(jobs), ran_s
+        for job, result in zip(jobs, results, strict=True):
+            cut_short = isinstance(result, Refined) and result.done < result.of
+            job.is_done = not (cut_short or isinstance(result, Exception))
         try:
             self._observe(jobs)
         except Exception:

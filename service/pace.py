@@ -24,7 +24,8 @@ class Pace:
     def batch(self, jobs: Sequence[Job]) -> None:
         """Jobs that went through together."""
         cost, seconds = sum(job.cost for job in jobs), max(job.ran_s for job in jobs)
-        if cost < TELLING_COST or seconds <= 0:
+        # What ended early took less than it was to cost.
+        if cost < TELLING_COST or seconds <= 0 or not all(job.is_done for job in jobs):
             return
         found = cost / seconds
         known = math.isfinite(self.pixels_per_s)

@@ -44,7 +44,7 @@ def test_a_search_ends_within_1_percent(target: int) -> None:
 def test_refined_files_use_the_room_that_they_make(target: int, share: float) -> None:
     at, tried = counted(smaller(share))
     data = refine(at, target, search(plain, target, HIGHEST), goes_on=lambda: True)
-    assert 0.99 * target <= len(data) <= target and len(tried) <= 4
+    assert 0.99 * target <= len(data) <= target and len(tried) <= 3
     assert len(data) == len(smaller(share)(tried[-1]))
 
 
@@ -61,6 +61,11 @@ def test_what_no_plain_file_reaches_may_be_in_reach_of_a_refined_one() -> None:
     assert len(refine(smaller(0.95), 480, found, goes_on=lambda: True)) == 475
     with pytest.raises(LimitError, match="450 bytes is out of reach: at quality 0 it has 500"):
         refine(smaller(0.95), 450, found, goes_on=lambda: True)
+
+
+def test_no_file_is_smaller_than_a_byte() -> None:
+    with pytest.raises(LimitError, match="0 bytes is out of reach"):
+        refine(smaller(0.9), 0, search(plain, 0, HIGHEST), goes_on=lambda: True)
 
 
 def test_told_to_stop_it_makes_no_further_file() -> None:
@@ -82,6 +87,16 @@ def test_sizes_that_fall_now_and_then_do_no_harm() -> None:
     found = search(bumpy, 2_000, HIGHEST)
     assert found.best is not None and len(found.best) <= 2_000
     assert len(refine(bumpy, 2_000, found, goes_on=lambda: True)) <= 2_000
+
+
+def test_a_share_that_leaps_with_quality_is_closed_in_on() -> None:
+    def leaping(quality_256: int) -> bytes:
+        return smaller(0.8 if quality_256 % 3000 < 1500 else 1.1)(quality_256)
+
+    for target in (1_500, 3_333, 9_000, 20_000):
+        at, tried = counted(leaping)
+        data = refine(at, target, search(plain, target, HIGHEST), goes_on=lambda: True)
+        assert 0.8 * target <= len(data) <= target and len(tried) == len(set(tried)) <= 6
 
 
 def test_nothing_is_tried_twice() -> None:

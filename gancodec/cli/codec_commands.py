@@ -88,8 +88,8 @@ def compress(
         int,
         typer.Option(
             "--effort", metavar=f"0..{EFFORT_MAX}", min=0, max=EFFORT_MAX,
-            help="Time to spend on a better file, which opens as fast as any: 0 is the fastest, 1 takes at most twice "
-            "as long, 4 and more take iterations. Codecs of one rate, such as extreme, have nothing to spend it on.",
+            help="Time to spend on a better file, which opens as fast as any: 0 is the fastest, 1 takes about twice as "
+            "long, 4 tens and 9 thousands of times. Codecs of one rate, such as extreme, have nothing to spend it on.",
         ),
     ] = DEFAULT_EFFORT,
     tune: Annotated[

@@ -36,7 +36,6 @@ BETAS: Final = (0.9, 0.99)
 LAST_SHARE: Final = 0.05
 """Of the rate, in the last iteration; on the way there it follows a cosine."""
 EDGE: Final = 1e-5
-SEED: Final = 0
 
 
 def anneal(
@@ -50,7 +49,7 @@ def anneal(
     both = [latents.y_BMhw, latents.z_BCuv]
     rate = RATE if iterations < LONG else RATE_LONG
     optimiser = torch.optim.Adam(both, lr=rate, betas=BETAS)
-    random = torch.Generator(device=objective.pipeline.device).manual_seed(SEED + seed)
+    random = torch.Generator(device=objective.pipeline.device).manual_seed(seed)
     high, low = TEMPERATURES
     for number in range(iterations):
         done = number / iterations
@@ -70,7 +69,7 @@ def anneal(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Choice:
-    """Of one iteration, for every value of y and z."""
+    """Of one iteration, for every value of y and z; noise: without the axis of pictures."""
 
     temperature: float
     noise: list[Tensor]
@@ -88,9 +87,9 @@ def _cost(objective: Objective, index: IndexNetwork, latents: Latents, choice: _
     pipeline, weights_BA = objective.pipeline, objective.anchor_weights_BA
     weights = pipeline.weights
     rows, columns = latent_slices(tile)
-    y, noise_y = (each[:, :, rows, columns] for each in (latents.y_BMhw, choice.noise[0]))
+    y, noise_y = (each[..., rows, columns] for each in (latents.y_BMhw, choice.noise[0]))
     hyper_rows, hyper_columns = (_strided(each, HYPER_STRIDE) for each in (rows, columns))
-    z, noise_z = (each[:, :, hyper_rows, hyper_columns] for each in (latents.z_BCuv, choice.noise[1]))
+    z, noise_z = (each[..., hyper_rows, hyper_columns] for each in (latents.z_BCuv, choice.noise[1]))
 
     low_z, up_z = choice.up(z, noise_z)
     symbols_z = low_z + up_z
@@ -131,5 +130,5 @@ def _leaf(x: Tensor) -> Tensor:
 
 
 def _noise(x: Tensor, random: torch.Generator) -> Tensor:
-    """The difference of two Gumbel variables."""
-    return torch.logit(torch.rand(x.shape, generator=random, device=x.device), eps=1e-6)
+    """The difference of two Gumbel variables, the same for every picture: what others go along must not matter."""
+    return torch.logit(torch.rand(x.shape[1:], generator=random, device=x.device, dtype=x.dtype), eps=1e-6)

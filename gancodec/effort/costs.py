@@ -33,5 +33,5 @@ class SymbolCosts:
 
     def __call__(self, tables: Tensor, symbols: Tensor) -> Tensor:
         """Bits of whole symbols, of any type, each under its table; shaped as they are."""
-        place = symbols.long().clamp_(-self._limit, self._limit).add_(self._limit)
+        place = symbols.long().clamp(-self._limit, self._limit).add_(self._limit)
         return self._bits.take(place.add_(tables.long() * (2 * self._limit + 1)))

@@ -60,7 +60,8 @@ def secant(objective: Objective, before: Expansion) -> Tensor:
     size = gradient.abs().transpose(0, 1).flatten(1)
     largest = gradient.abs() >= size.kthvalue(max(1, round(LARGEST * size.shape[1])), 1).values[None, :, None, None]
     random = torch.Generator(device=gradient.device).manual_seed(SEED)
-    taken = largest & (torch.rand(gradient.shape, generator=random, device=gradient.device) < SHARE)
+    drawn = torch.rand(gradient.shape, generator=random, device=gradient.device, dtype=gradient.dtype)
+    taken = largest & (drawn < SHARE)
     moved = -gradient.sign() * taken
     after = objective.expand((before.latent_BMhw + moved) / objective.gain_BM11)
     bend = ((after.gradient_BMhw - gradient) * moved / 2).sum((0, 2, 3)) / moved.abs().sum((0, 2, 3)).clamp(min=1)

@@ -1,4 +1,4 @@
-"""What the levels of effort are.  Loads no torch."""
+"""What the levels of effort are."""
 
 from __future__ import annotations
 

@@ -85,16 +85,17 @@ class Objective:
         ]
 
     def bits(self, chain: Chain) -> Tensor:
-        """R [B]."""
-        total = self.hyper_bits(chain)
+        """R [B], the ideal code length."""
+        symbols_z = chain.state.symbols_z_BCuv
+        total = self.hyper_costs(self.hyper_tables(symbols_z), symbols_z).flatten(1).sum(1)
         for tables, symbols in chain.steps:
             total = total + self.latent_costs(tables, symbols).flatten(1).sum(1)
         return total
 
-    def hyper_bits(self, chain: Chain) -> Tensor:
-        """[B], of z alone."""
-        symbols_z = chain.state.symbols_z_BCuv
-        return self.hyper_costs(self.hyper_tables(symbols_z), symbols_z).flatten(1).sum(1)
+    def coded_bits(self, chain: Chain) -> Tensor:
+        """R [B], of real payloads."""
+        sizes = [8 * len(self.pipeline.code(each).payload) for each in self.pipeline.symbols(chain)]
+        return torch.tensor(sizes, dtype=torch.float32, device=self.pipeline.device)
 
     def distortion(self, chain: Chain) -> Tensor:
         """D [B] of the very pictures that a decoder on this device makes."""
@@ -116,8 +117,8 @@ class Objective:
         return total
 
     def cost(self, chain: Chain) -> Tensor:
-        """J [B], in bits."""
-        return self.bits(chain) + self.slope_B * self.distortion(chain)
+        """J [B], in bits: of real payloads and of the pictures that are decoded from them."""
+        return self.coded_bits(chain) + self.slope_B * self.distortion(chain)
 
     @staticmethod
     def hyper_tables(symbols_z: Tensor) -> Tensor:
@@ -160,7 +161,8 @@ class Objective:
         """[B, 192, H/8, W/8] of a tile's core: 1 in the pictures, 0 in their padding; None where nothing is padded."""
         if all(tile.right <= width and tile.bottom <= height for width, height in self._sizes):
             return None
-        inside = torch.zeros(len(self._sizes), 3, tile.bottom - tile.top, tile.right - tile.left)
+        shape = (len(self._sizes), 3, tile.bottom - tile.top, tile.right - tile.left)
+        inside = torch.zeros(shape, dtype=torch.float32)
         for own, (width, height) in zip(inside, self._sizes, strict=True):
             own[:, : max(0, height - tile.top), : max(0, width - tile.left)] = 1
         return unshuffle(inside, PATCH_PX).to(self.pipeline.device)

@@ -50,8 +50,11 @@ class Refiner:
         """
         if effort.level == 0:
             return self._pipeline.quantise(pictures, qualities_256)
-        *_, (_, symbols) = self.by_level(pictures, qualities_256, effort)
-        return symbols
+        last: Chain | None = None
+        for _, chain in self._regioned(pictures, qualities_256, effort):
+            last = chain
+        assert last is not None, "there is a level above 0"
+        return self._pipeline.symbols(last)
 
     def by_level(
         self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
@@ -60,25 +63,32 @@ class Refiner:
 
         Ends early where ``effort.step`` says so.  Raises as ``quantise``.
         """
-        pipeline, features = self._pipeline, self._feature_network(effort)
-        work = self._levels(pictures, qualities_256, effort, features)
+        for number, chain in self._regioned(pictures, qualities_256, effort):
+            yield number, self._pipeline.symbols(chain)
+
+    def _regioned(
+        self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
+    ) -> Iterator[tuple[int, Chain]]:
+        """The levels, each computed in a region of its own: between them the caller's rules."""
+        work = self._levels(pictures, qualities_256, effort)
         while True:
             # Gradients are wanted whatever region the caller is in, and only where they are asked for.
-            with pipeline.clock.part(NETWORK), torch.inference_mode(False), torch.no_grad(), exact_arithmetic():
+            with (
+                self._pipeline.clock.part(NETWORK),
+                torch.inference_mode(False),
+                torch.no_grad(),
+                exact_arithmetic(),
+            ):
                 reached = next(work, None)
             if reached is None:
                 return
-            yield reached[0], pipeline.symbols(reached[1])
+            yield reached
 
     def _levels(
-        self,
-        pictures: Sequence[NDArray[np.uint8]],
-        qualities_256: Sequence[int],
-        effort: Effort,
-        features: FeatureNetwork | None,
+        self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
     ) -> Iterator[tuple[int, Chain]]:
         pipeline = self._pipeline
-        objective = Objective(pipeline, pictures, qualities_256, self._prepared, features)
+        objective = Objective(pipeline, pictures, qualities_256, self._prepared, self._feature_network(effort))
         y_BMhw, z_BCuv = pipeline.latents(pictures, objective.qualities_256, encoder=self._prepared.encoder)
         latents = Latents(y_BMhw=y_BMhw, z_BCuv=z_BCuv)
         search = _Search(objective, latents, self._curvature(objective), effort)
@@ -164,7 +174,7 @@ class _Search:
             bits_saved += (before - objective.latent_costs(tables, symbols)).flatten(1).sum(1)
         change = objective.rough_distortion(chain.state.known_BMhw) - self._around.distortion_B
         gain = bits_saved - objective.slope_B * change
-        if bool((gain < SURE * objective.bits(chain)).any()):
+        if not bool((gain >= SURE * objective.bits(chain)).all()):
             self.measure_plain()
         self.stepped()
 

@@ -1,4 +1,4 @@
-"""How much effort a picture is worth, as the facade takes it.  Loads no torch."""
+"""How much effort a picture is worth, as the facade takes it."""
 
 from __future__ import annotations
 

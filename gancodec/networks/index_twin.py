@@ -15,7 +15,9 @@ from gancodec.networks.photo import SCALE_MIN
 
 def float_twin(config: PhotoConfig, integers: IntegerIndex) -> IndexNetwork:
     """A float network with the very weights that the integers stand for."""
-    network = IndexNetwork(config)
+    with torch.device("meta"):  # where weights cost no random numbers of the caller's
+        network = IndexNetwork(config)
+    network = network.to_empty(device=integers.hyper_input.weight.device).float()
     restore_index(network, integers)
     return network
 

@@ -19,9 +19,8 @@ from gancodec.weights.tensors import PRIOR, Tensors, fill_module, module_tensors
 
 # Half precision of a log gain of 5 would be 0.2 % of a grey level's amplitude.
 EXACT = ("log_gain", "log_gain_AM", "medians")
-
-
 CURVATURE = "effort.curvature"
+"""Name of its tensor in a file."""
 
 
 class Analysis(nn.Module):
@@ -119,6 +118,7 @@ def _read_curvature(config: PhotoConfig, tensors: Tensors, device: torch.device)
     if CURVATURE not in tensors:
         return None
     curvature_AM = tensors[CURVATURE].float().to(device)
-    if curvature_AM.shape != (config.anchors, config.latent_channels) or not bool((curvature_AM > 0).all()):
+    is_sound = bool((curvature_AM > 0).all()) and bool(curvature_AM.isfinite().all())
+    if curvature_AM.shape != (config.anchors, config.latent_channels) or not is_sound:
         raise CorruptError(f"{CURVATURE} does not fit, or is not above 0")
     return curvature_AM

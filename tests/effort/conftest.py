@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from gancodec.codec import Codec
-from gancodec.effort import Refiner
+from gancodec.effort import Refiner, measure_curvature
 from gancodec.effort.objective import Objective
 from gancodec.effort.prepared import Prepared
 from gancodec.pipeline import PhotoPipeline
@@ -23,7 +23,11 @@ def codec() -> Codec:
 
 @pytest.fixture
 def pipeline(codec: Codec) -> PhotoPipeline:
+    """With curvature, as exported codecs have it."""
     assert isinstance(codec.pipeline, PhotoPipeline)
+    with torch.no_grad():
+        squares = [made_picture(seed, 128, 128) for seed in (11, 12)]
+        codec.pipeline.weights.curvature_AM = measure_curvature(codec.pipeline, squares)
     return codec.pipeline
 
 

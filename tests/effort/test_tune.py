@@ -75,9 +75,10 @@ def test_what_is_tuned_for_realism_costs_less_there(
 
     (plain,) = realistic.quantise([picture], [QUALITY_256])
     before = cost(plain)  # decodes at realism 1, in inference mode as always: refining goes on from there
-    (tuned,) = Refiner(realistic).quantise(
-        [picture], [QUALITY_256], Effort(level=5, tune="realism", features=features)
-    )
+    with torch.inference_mode():
+        (tuned,) = Refiner(realistic).quantise(
+            [picture], [QUALITY_256], Effort(level=5, tune="realism", features=features)
+        )
     assert cost(tuned) < before
 
 

@@ -17,7 +17,7 @@ TELLING_PIXELS = int(TELLING_COST)
 def batch(*, pixels: int, seconds: float, pictures: int = 2) -> list[Job]:
     jobs = [Job("key", None, pixels, math.inf) for _ in range(pictures)]
     for job in jobs:
-        job.ran_s = seconds
+        job.ran_s, job.is_done = seconds, True
     return jobs
 
 
@@ -39,6 +39,15 @@ def test_pace_is_that_of_the_cost() -> None:
     jobs[0].relative_time = 5.0
     pace.batch(jobs)
     assert pace.pixels_per_s == TELLING_PIXELS * 5 / 4 / 2
+
+
+def test_what_ended_early_says_nothing_about_the_pace() -> None:
+    pace = Pace()
+    pace.batch(batch(pixels=TELLING_PIXELS, seconds=1))
+    jobs = batch(pixels=1000 * TELLING_PIXELS, seconds=1)
+    jobs[1].is_done = False
+    pace.batch(jobs)
+    assert pace.pixels_per_s == 2 * TELLING_PIXELS
 
 
 @pytest.mark.parametrize(
