@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "thumbnailer": {"errors", "picture", "codec", "writing"},
     "evaluation": {
         "errors", "defaults", "timing", "writing", "container", "features", "networks", "picture", "pipeline",
-        "registry", "codec",
+        "registry", "effort", "codec",
     },
     "training": {
         "__init__", "errors", "defaults", "writing", "networks", "entropy", "features", "picture", "registry",

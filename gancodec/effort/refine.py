@@ -44,12 +44,10 @@ class Refiner:
     def quantise(
         self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
     ) -> list[Symbols]:
-        """Pictures of one padded size, uint8 [H, W, 3], to the symbols of least cost that are found.
+        """Pictures of one padded size, uint8 [H, W, 3], to the symbols of least cost that are found; from level 1 on.
 
         Raises ConfigError for mixed sizes, and what ``load_features`` raises.
         """
-        if effort.level == 0:
-            return self._pipeline.quantise(pictures, qualities_256)
         last: Chain | None = None
         for _, chain in self._regioned(pictures, qualities_256, effort):
             last = chain
@@ -124,8 +122,7 @@ class Refiner:
     def _twin(self) -> IndexNetwork:
         weights = self._pipeline.weights
         if self._index is None:
-            self._index = float_twin(weights.config, weights.prior.index).to(self._pipeline.device)
-            self._index.requires_grad_(False)
+            self._index = float_twin(weights.config, weights.prior.index).requires_grad_(False)
         return self._index
 
 

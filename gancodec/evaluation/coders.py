@@ -8,7 +8,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from gancodec.defaults import DEFAULT_EFFORT, EFFORT_MAX
+from gancodec.defaults import DEFAULT_EFFORT
+from gancodec.effort import Effort
 from gancodec.errors import ConfigError, GancodecError
 
 
@@ -136,8 +137,7 @@ class GancodecCoder:
             raise ConfigError(f"qualities are {list(qualities)}", hint="give at least one number in 0..100")
         if not realisms or not all(0 <= realism <= 1 for realism in realisms):
             raise ConfigError(f"realisms are {list(realisms)}", hint="give at least one number in 0..1")
-        if isinstance(effort, bool) or not isinstance(effort, int) or not 0 <= effort <= EFFORT_MAX:
-            raise ConfigError(f"effort is {effort!r}", hint=f"use a whole number from 0 to {EFFORT_MAX}")
+        Effort(level=effort)  # refuses what is none
         self.name = name or codec.entry.name
         self.load_s = load_s
         if max(realisms) > 0 and not codec.pipeline.has_realism:
