@@ -206,6 +206,7 @@ def draw(sets: dict[str, list[Row]], path: Path) -> None:
 
     figure = Figure(figsize=(6.4, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
+    longest = max(sets.values(), key=lambda rows: max(row.level for row in rows))
     for (name, rows), colour, marker in zip(sets.items(), COLOURS, "osD^vPX", strict=False):
         found = outcomes(rows)
         times, gains = [each.time_ratio for each in found], [each.bd_rate_percent for each in found]
@@ -213,8 +214,10 @@ def draw(sets: dict[str, list[Row]], path: Path) -> None:
         axes.plot(times, gains, marker=marker, color=colour, label=label)
         for each in found[1:]:
             place = (each.time_ratio, each.bd_rate_percent)
-            axes.annotate(str(each.level), place, xytext=(5, 4), textcoords="offset points")
+            if rows is longest:  # the others' levels stand close by
+                axes.annotate(str(each.level), place, xytext=(5, 4), textcoords="offset points")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("encoding time, in times of effort 0")
     axes.set_ylabel("BD-rate (PSNR) against effort 0, in %")
     axes.grid(visible=True, alpha=0.3)
