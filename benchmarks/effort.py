@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from gancodec.codec import Codec
-from gancodec.effort import Effort, Refiner
+from gancodec.effort.refine import Refiner
+from gancodec.effort.request import Effort
 from gancodec.evaluation.bjontegaard import bd_rate
 from gancodec.evaluation.plot import COLOURS
 from gancodec.evaluation.sweep import load_rgb, named_pictures

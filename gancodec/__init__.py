@@ -12,9 +12,10 @@ from gancodec.errors import GancodecError
 
 if TYPE_CHECKING:
     from gancodec.codec import Codec
+    from gancodec.effort.request import Effort
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "GancodecError", "__version__"]
+__all__ = ["Codec", "Effort", "GancodecError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from gancodec.codec import Codec
 
         return Codec
+    if name == "Effort":
+        from gancodec.effort.request import Effort
+
+        return Effort
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,9 @@ from PIL import Image
 
 from gancodec.container import ColourMode, Container, Header, read_container, read_header, write_container
 from gancodec.defaults import DEFAULT_CODEC, DEFAULT_EFFORT, DEFAULT_QUALITY
-from gancodec.effort import Effort, Refiner
+from gancodec.effort.levels import LEVELS
+from gancodec.effort.refine import Refiner
+from gancodec.effort.request import Effort
 from gancodec.errors import (
     ConfigError,
     CorruptError,
@@ -153,7 +155,7 @@ class Codec:
             return refined_at(round((DEFAULT_QUALITY if quality is None else quality) * FRACTION))
         found = search(file_at, target_size, QUALITY_MAX_256)
         if steps.effort.level > 0:
-            return refine(refined_at, target_size, found, goes_on=lambda: not steps.ended)
+            return refine(refined_at, target_size, found, goes_on=steps.goes_on)
         if found.best is None:
             raise out_of_reach(target_size, found.sizes[0])
         return found.best
@@ -212,16 +214,35 @@ class Codec:
 
         Raises ConfigError for mixed sizes, and for a tune that the codec has not.
         """
-        if effort is not None and effort.features is not None and not self.pipeline.has_realism:
-            raise ConfigError(f"codec {self.entry.name!r} has no realism to tune for", hint="use tune 'fidelity'")
         rgb = [picture.rgb_HWC for picture in pictures]
         with self._lock:
-            if effort is None or effort.level == 0 or not isinstance(self.pipeline, PhotoPipeline):
+            refiner = None if effort is None else self._refiner_for(effort)
+            if refiner is None or effort is None:
                 return self.pipeline.quantise(rgb, qualities_256)
-            if self._refiner is None:  # only who compresses has need of it
-                with torch.inference_mode(False):
-                    self._refiner = Refiner(self.pipeline)
-            return self._refiner.quantise(rgb, qualities_256, effort)
+            return refiner.quantise(rgb, qualities_256, effort)
+
+    def prepare(self, effort: Effort) -> None:
+        """Load what an effort needs beside the codec; else the first picture does that.
+
+        Raises ConfigError for a tune that the codec has not, and what ``load_features`` raises.
+        """
+        with self._lock:
+            refiner = self._refiner_for(effort)
+            if refiner is not None:
+                refiner.prepare(effort)
+
+    def _refiner_for(self, effort: Effort) -> Refiner | None:
+        """None where there is nothing to refine."""
+        if effort.features is not None and not self.pipeline.has_realism:
+            raise ConfigError(
+                f"codec {self.entry.name!r} has no realism generator to tune for", hint="leave tune and features out"
+            )
+        if effort.level == 0 or not isinstance(self.pipeline, PhotoPipeline):
+            return None
+        if self._refiner is None:  # only who compresses has need of it
+            with torch.inference_mode(False):
+                self._refiner = Refiner(self.pipeline)
+        return self._refiner
 
     def write(self, picture: Picture, alpha: bytes | None, symbols: Symbols, quality_256: int) -> bytes:
         """The .gnc file of a picture that was quantised; in any thread.  alpha: from ``encode_alpha``."""
@@ -345,10 +366,15 @@ class _Steps:
     """An effort that remembers whether it was told to stop."""
 
     def __init__(self, effort: Effort) -> None:
-        self.ended = False
+        self._is_ended = False
         self.effort = replace(effort, step=self._step)
         self._asked = effort.step
 
     def _step(self, done: int, of: int) -> bool:
-        self.ended = self.ended or not self._asked(done, of)
-        return not self.ended
+        goes_on = self._asked(done, of)
+        self._is_ended = self._is_ended or not goes_on
+        return not self._is_ended
+
+    def goes_on(self) -> bool:
+        """Whether another file may be begun."""
+        return self._step(0, LEVELS[self.effort.level].steps)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from gancodec.codec import Codec, Opened
-from gancodec.effort import LEVELS, Effort
+from gancodec.effort.levels import LEVELS
+from gancodec.effort.request import Effort
 from gancodec.errors import FormatError, MissingModelError
 from gancodec.picture import Metadata, Picture
 from gancodec.pipeline import Symbols
@@ -81,9 +82,12 @@ class Ticket:
         self._last_s = job.waited_s + job.ran_s
 
     def step(self, done: int, of: int) -> bool:
-        """After a refinement of so many iterations: whether there is time for another one, from its beginning."""
-        self.is_cut_short = self.is_cut_short or done < of
-        return done == of and not self.gone and time.monotonic() + self._last_s <= self.deadline
+        """After a refinement of so many iterations, and with 0 before a further file: whether there is time for one."""
+        if done == of:
+            return not self.gone
+        goes_on = done == 0 and not self.gone and time.monotonic() + self._last_s <= self.deadline
+        self.is_cut_short = self.is_cut_short or not goes_on
+        return goes_on
 
     def go_on(self) -> None:
         """Raise NotReady if nobody waits any more."""

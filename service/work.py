@@ -16,7 +16,8 @@ from PIL import Image
 from gancodec.container import ColourMode, Header, read_header
 from gancodec.defaults import GNC_MEDIA_TYPE
 from gancodec.description import describe
-from gancodec.effort import LEVELS, Effort
+from gancodec.effort.levels import LEVELS
+from gancodec.effort.request import Effort
 from gancodec.errors import ConfigError, GancodecError, LimitError, PictureError
 from gancodec.evaluation.classical import classical
 from gancodec.picture import (

@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Top-level module or package of gancodec -> the others it may import."""
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = {"errors", "codec"}
+MAY_IMPORT["__init__"] = {"errors", "effort", "codec"}
 
 THIRD_PARTY: dict[str, set[str]] = {
     "errors": set(),
@@ -113,7 +113,7 @@ def unit_of(path: Path) -> str:
 def imported_unit(module: str) -> str | None:
     """The row of the table that ``gancodec...`` belongs to; None for the version, which is free to all."""
     first = module.split(".")[1] if "." in module else "__init__"
-    return {"__version__": None, "GancodecError": "errors", "Codec": "codec"}.get(first, first)
+    return {"__version__": None, "GancodecError": "errors", "Codec": "codec", "Effort": "effort"}.get(first, first)
 
 
 def name_of(path: Path) -> str:

@@ -150,7 +150,8 @@ def compress(
     cat photo.jpg | gancodec compress - > photo.gnc   in a pipe
     """
     rate = options.rate_from(quality, target_bpp, target_size)
-    spending = options.spending_from(effort, tune, features)
+    refinement = Refinement(keeps=on_interrupt is OnInterrupt.KEEP, is_long=effort >= LONG_EFFORT)
+    wanted = options.effort_from(effort, tune, features, refinement.step)
     passed = PassedBy()
     sources = _sources(inputs, output, recursive, PICTURE_SUFFIXES, passed)
     into_folder = names_folder(output, sources, GNC_SUFFIXES)
@@ -165,12 +166,11 @@ def compress(
     def task() -> int:
         from gancodec.cli.compressing import Compression
 
-        refinement = Refinement(keeps=on_interrupt is OnInterrupt.KEEP, is_long=effort >= LONG_EFFORT)
         operation = Compression(
             rate=rate,
             codec_name=codec,
             device=device.value,
-            spending=spending,
+            effort=wanted,
             refinement=refinement,
             convert_16_bit=convert_16_bit,
             keep_metadata=not no_metadata,

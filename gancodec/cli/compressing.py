@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 from gancodec.cli.inputs import MAX_FILE_BYTES
-from gancodec.cli.loading import load_codec, make_effort
+from gancodec.cli.loading import load_codec
 from gancodec.cli.operation import Converted, Group
-from gancodec.cli.options import Rate, Spending
+from gancodec.cli.options import Rate
 from gancodec.cli.outputs import exists, is_current
 from gancodec.cli.refinement import Refinement
 from gancodec.container import (
@@ -32,6 +32,7 @@ from gancodec.container import (
 )
 from gancodec.container.header import QUALITY_MAX, QUALITY_STEPS
 from gancodec.defaults import DEFAULT_QUALITY
+from gancodec.effort.request import Effort
 from gancodec.errors import FormatError, GancodecError, LimitError, UnsupportedVersionError
 from gancodec.picture import Metadata, Picture, encode_alpha, read_metadata, read_picture, read_size, upright
 from gancodec.picture.modes import MAX_SIDE_PX
@@ -41,7 +42,6 @@ from gancodec.registry import ModelEntry, resolve
 
 if TYPE_CHECKING:
     from gancodec.codec import Codec
-    from gancodec.effort import Effort
     from gancodec.pipeline import Symbols
 
 CLOSE: Final = 0.97
@@ -66,7 +66,7 @@ class Compression:
     rate: Rate
     codec_name: str
     device: str
-    spending: Spending = field(default_factory=Spending)
+    effort: Effort = field(default_factory=Effort)
     refinement: Refinement = field(default_factory=Refinement)
     convert_16_bit: bool = False
     keep_metadata: bool = True
@@ -74,7 +74,6 @@ class Compression:
     """Write a source chunk, by which is_done() of later runs knows what a file was made of."""
     _codec: Codec | None = field(default=None, init=False)
     _entry: ModelEntry | None = field(default=None, init=False)
-    _effort: Effort | None = field(default=None, init=False)
 
     def is_done(self, source: Path | None, data: bytes, output: Path) -> bool:
         """Whether `output` is whole, and was made of this input with these options.
@@ -138,7 +137,7 @@ class Compression:
         """Raises ModelError, for the codec or a feature network; ConfigError for what is not there or does not fit."""
         if self._codec is None:
             codec = load_codec(self.codec_name, self.device)
-            self._effort = make_effort(self.spending, codec.entry, self.refinement.step)
+            codec.prepare(self.effort)
             self._codec = codec
 
     def group(self, opened: OpenPicture) -> Group | None:
@@ -156,13 +155,13 @@ class Compression:
         pictures = [opened.picture for opened in batch]
         with self.refinement if self._refines else nullcontext():
             if quality_256 is not None:
-                return [*self._codec.quantise(pictures, [quality_256] * len(batch), self._effort)]
+                return [*self._codec.quantise(pictures, [quality_256] * len(batch), self.effort)]
             return [self._search(picture) for picture in pictures]
 
     def _search(self, picture: Picture) -> bytes:
         """The file of a given size, with room for the source chunk that comes to it."""
-        assert self._codec is not None and self._effort is not None
-        rate, effort = self.rate, self._effort
+        assert self._codec is not None, "load() comes first"
+        rate, effort = self.rate, self.effort
         target = self._target_size(picture.width, picture.height) if self.mark_source else None
         if target is None:
             return self._codec.compress(
@@ -191,7 +190,7 @@ class Compression:
     def _refines(self) -> bool:
         """Whether compute() takes iterations, that Ctrl-C can end; codecs of one rate have none at any level."""
         assert self._codec is not None
-        return self.spending.level > 0 and self._codec.entry.has_quality
+        return self.effort.level > 0 and self._codec.entry.has_quality
 
     @property
     def _quality_256(self) -> int | None:
@@ -216,7 +215,7 @@ class Compression:
         rate, target = self.rate, self._target_size(header.width, header.height)
         if target is not None:
             most = header.quality == QUALITY_MAX or not self._entry.has_quality
-            close = CLOSE if self.spending.level == 0 else CLOSE_REFINED
+            close = CLOSE if self.effort.level == 0 else CLOSE_REFINED
             return size <= target and (most or size >= close * target)
         wanted = DEFAULT_QUALITY if rate.quality is None else rate.quality
         return not self._entry.has_quality or header.quality_256 == round(wanted * QUALITY_STEPS)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gancodec.container import read_header
-from gancodec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gancodec.cli.options import Spending
     from gancodec.codec import Codec
-    from gancodec.effort import Effort, Step
-    from gancodec.registry import ModelEntry
 
 
 def load_codec(name_or_path: str, device: str) -> Codec:
@@ -26,25 +22,6 @@ def codec_for_file(data: bytes, device: str) -> Codec:
     from gancodec.codec import Codec
 
     return Codec.for_file(data, device)
-
-
-def make_effort(spending: Spending, entry: ModelEntry, step: Step) -> Effort:
-    """The effort that was asked for of the codec `entry`.
-
-    Raises ConfigError for a tune that it has not, and what ``load_features`` raises: both would else be said of every
-    input.
-    """
-    from gancodec.effort import Effort
-
-    if spending.features is not None:
-        if not entry.has_realism:
-            raise ConfigError(
-                f"codec {entry.name!r} has no realism generator to tune for", hint="leave --tune and --features out"
-            )
-        from gancodec.features import load_features
-
-        load_features(spending.features, "cpu")
-    return Effort(level=spending.level, tune=spending.tune.value, features=spending.features, step=step)
 
 
 class Decoders:

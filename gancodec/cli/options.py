@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from gancodec.defaults import DEFAULT_EFFORT
+from gancodec.effort.request import Effort, Step
 from gancodec.errors import ConfigError
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?([kKmMgG]?)(i?)[bB]?")
@@ -85,26 +85,15 @@ class Rate:
     """Bytes of the whole file."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spending:
-    """What time is spent on a better file; gancodec.effort.Effort, which loads torch, is made of it."""
-
-    level: int = DEFAULT_EFFORT
-    """0 to 9."""
-    tune: Tune = Tune.FIDELITY
-    features: str | None = None
-    """For realism, and nothing else."""
-
-
-def spending_from(level: int, tune: Tune, features: str | None) -> Spending:
-    """The effort that the options ask for.  Raises ConfigError if they do not fit together."""
+def effort_from(level: int, tune: Tune, features: str | None, step: Step) -> Effort:
+    """The effort that the options ask for.  Raises ConfigError if they do not fit together, in their own names."""
     if tune is Tune.REALISM and features is None:
         raise ConfigError("--tune realism needs a feature network", hint="add --features vgg19 or --features PATH")
     if tune is Tune.REALISM and level == 0:
         raise ConfigError("--tune realism has no meaning for --effort 0", hint="use --effort 1 or more")
     if tune is not Tune.REALISM and features is not None:
         raise ConfigError(f"--features has no meaning for --tune {tune}", hint="add --tune realism")
-    return Spending(level=level, tune=tune, features=features)
+    return Effort(level=level, tune=tune.value, features=features, step=step)
 
 
 def rate_from(quality: float | None, target_bpp: float | None, target_size: str | None) -> Rate:

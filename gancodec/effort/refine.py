@@ -54,6 +54,11 @@ class Refiner:
         assert last is not None, "there is a level above 0"
         return self._pipeline.symbols(last)
 
+    def prepare(self, effort: Effort) -> None:
+        """Load the features that it asks for.  Raises what ``load_features`` raises."""
+        with torch.inference_mode(False):
+            self._feature_network(effort)
+
     def by_level(
         self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
     ) -> Iterator[tuple[int, list[Symbols]]]:

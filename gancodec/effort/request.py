@@ -28,7 +28,8 @@ class Effort:
     features: str | None = None
     """The feature network that ``realism`` goes by, as ``load_features`` takes it."""
     step: Step = go_on
-    """Called after every iteration; when it says so, the best so far is what comes out."""
+    """Called after every iteration, and with 0 before every further file that a target takes; when it says so, the
+    best so far is what comes out."""
 
     def __post_init__(self) -> None:
         if isinstance(self.level, bool) or not isinstance(self.level, int) or not 0 <= self.level <= EFFORT_MAX:

@@ -9,7 +9,7 @@ from typing import Protocol
 from PIL import Image
 
 from gancodec.defaults import DEFAULT_EFFORT
-from gancodec.effort import Effort
+from gancodec.effort.request import Effort
 from gancodec.errors import ConfigError, GancodecError
 
 

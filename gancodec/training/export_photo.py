@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gancodec.effort import measure_curvature
+from gancodec.effort.curvature import measure_curvature
 from gancodec.entropy import FrequencyTables
 from gancodec.networks.config import CONTEXT_STEPS
 from gancodec.networks.factorised import FactorisedPrior

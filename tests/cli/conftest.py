@@ -17,8 +17,8 @@ from PIL import Image
 from gancodec.cli import compressing, loading
 from gancodec.cli.main import main
 from gancodec.container import ColourMode, Header, read_container, read_header, write_container
-from gancodec.effort import Effort
-from gancodec.errors import ChecksumError, MissingModelError, WrongModelError
+from gancodec.effort.request import Effort
+from gancodec.errors import ChecksumError, GancodecError, MissingModelError, WrongModelError
 from gancodec.picture import Metadata, Picture
 
 MODEL_ID = bytes.fromhex("fa6ec0de")
@@ -36,12 +36,20 @@ class FakeCodec:
         self.calls: list[dict[str, Any]] = []
         self.efforts: list[Effort] = []
         """Of each call."""
+        self.prepared: list[Effort] = []
+        self.refuses: GancodecError | None = None
+        """What every effort is answered with."""
         self.batches: list[int] = []
         """How many pictures went through together."""
         self.before_work: Callable[[], None] = lambda: None
 
     def padded_size(self, width: int, height: int) -> tuple[int, int]:
         return -(-width // 64) * 64, -(-height // 64) * 64
+
+    def prepare(self, effort: Effort) -> None:
+        self.prepared.append(effort)
+        if self.refuses is not None:
+            raise self.refuses
 
     def compress(self, picture: Picture, **options: Any) -> bytes:
         self.efforts.append(options.pop("effort"))

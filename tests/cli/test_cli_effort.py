@@ -23,6 +23,7 @@ from gancodec.cli.refinement import Refinement
 from gancodec.codec import Codec
 from gancodec.container import read_container
 from gancodec.defaults import DEFAULT_EFFORT, EFFORT_MAX, TUNES
+from gancodec.errors import ConfigError, GancodecError, MissingModelError
 from tests.conftest import GOLDEN
 
 Save = Callable[..., Path]
@@ -83,15 +84,12 @@ def test_pictures_that_go_together_are_refined_together(run: Any, picture: Save,
     assert sum(loader.codec.batches) == 3 and {effort.level for effort in loader.codec.efforts} == {5}
 
 
-def test_tuning_for_realism_reaches_the_codec(
-    run: Any, picture: Save, loader: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("gancodec.features.load_features", lambda text, device: asked.append(text))
+def test_tuning_for_realism_reaches_the_codec(run: Any, picture: Save, loader: Any) -> None:
     picture("a.png")
     assert run("compress", "a.png", "--tune", "realism", "--features", "f.safetensors:alex").code == 0
     (effort,) = loader.codec.efforts
-    assert (effort.tune, effort.features, asked) == ("realism", "f.safetensors:alex", ["f.safetensors:alex"])
+    assert (effort.tune, effort.features) == ("realism", "f.safetensors:alex")
+    assert loader.codec.prepared == [effort]
 
 
 @pytest.mark.parametrize(
@@ -123,17 +121,19 @@ def test_the_tunes_are_those_of_the_codec() -> None:
     assert tuple(tune.value for tune in Tune) == TUNES
 
 
-@pytest.mark.parametrize("has_realism", [True, False])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(MissingModelError("no such file", hint="look"), 5), (ConfigError("it has no realism generator", hint="no"), 2)],
+)
 def test_what_no_picture_could_be_tuned_with_is_said_once(
-    has_realism: bool, run: Any, picture: Save, loader: Any
+    error: GancodecError, code: int, run: Any, picture: Save, loader: Any
 ) -> None:
     picture("a.png")
     picture("b.png", size=(200, 6))
-    loader.codec.entry.has_realism = has_realism
+    loader.codec.refuses = error
     done = run("compress", "a.png", "b.png", "--keep-going", "--tune", "realism", "--features", "nowhere.safetensors")
-    assert done.code == (5 if has_realism else 2)
+    assert done.code == code and error.message in done.err
     assert len([line for line in done.lines if "error" in line]) == 1
-    assert ("nowhere.safetensors" if has_realism else "has no realism generator") in done.err
 
 
 # Files that are there

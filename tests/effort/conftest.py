@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from gancodec.codec import Codec
-from gancodec.effort import Refiner, measure_curvature
+from gancodec.effort.curvature import measure_curvature
 from gancodec.effort.objective import Objective
 from gancodec.effort.prepared import Prepared
+from gancodec.effort.refine import Refiner
 from gancodec.pipeline import PhotoPipeline
 from tests.conftest import GOLDEN
 from tests.tiny import made_picture

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from gancodec.codec import Codec
 from gancodec.defaults import EFFORT_MAX
-from gancodec.effort import LEVELS, Effort, Refiner
 from gancodec.effort import refine as refining
-from gancodec.effort.levels import Level
+from gancodec.effort.levels import LEVELS, Level
+from gancodec.effort.refine import Refiner
+from gancodec.effort.request import Effort
 from gancodec.errors import ConfigError, LimitError
 from gancodec.networks.half import Halvable
 from gancodec.networks.quality import LAMBDA_X, lambda_r

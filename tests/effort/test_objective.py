@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from gancodec.codec import Codec
-from gancodec.effort import curvature, measure_curvature, objective
+from gancodec.effort import curvature, objective
 from gancodec.effort.costs import BEYOND, FORBIDDEN, SymbolCosts
+from gancodec.effort.curvature import measure_curvature
 from gancodec.effort.rounding import plainly_rounded
 from gancodec.entropy import FrequencyTables
 from gancodec.errors import ConfigError, CorruptError
@@ -129,7 +130,7 @@ def test_curvature_that_makes_no_sense_is_refused(pipeline: PhotoPipeline, bad: 
 
 
 def test_mixed_sizes_are_refused(codec: Codec) -> None:
-    from gancodec.effort import Effort
+    from gancodec.effort.request import Effort
     from gancodec.picture import Picture
 
     pictures = [Picture(colour_HWC=made_picture(1, side, side)) for side in (60, 160)]

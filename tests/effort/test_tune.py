@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from gancodec.codec import Codec
-from gancodec.effort import Effort, Refiner
+from gancodec.effort import refine
 from gancodec.effort.objective import Objective
 from gancodec.effort.prepared import Prepared
+from gancodec.effort.refine import Refiner
+from gancodec.effort.request import Effort
 from gancodec.errors import ConfigError, MissingModelError
 from gancodec.features import load_features
 from gancodec.networks.features import ARCHITECTURES
@@ -84,10 +86,27 @@ def test_what_is_tuned_for_realism_costs_less_there(
 
 def test_a_codec_without_realism_is_not_tuned_for_it(features: str) -> None:
     codec = Codec.load(GOLDEN / "tiny-extreme.safetensors", "cpu")
-    with pytest.raises(ConfigError, match="has no realism to tune for"):
-        codec.compress(
-            Picture(colour_HWC=np.zeros((64, 64, 3), np.uint8)), effort=Effort(tune="realism", features=features)
-        )
+    effort = Effort(tune="realism", features=features)
+    for refused in (
+        lambda: codec.prepare(effort),
+        lambda: codec.compress(Picture(colour_HWC=np.zeros((64, 64, 3), np.uint8)), effort=effort),
+    ):
+        with pytest.raises(ConfigError, match="has no realism generator to tune for"):
+            refused()
+
+
+def test_features_are_loaded_once(
+    realistic: PhotoPipeline, picture: NDArray[np.uint8], features: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    load = refine.load_features
+    monkeypatch.setattr(refine, "load_features", lambda text, device: asked.append(text) or load(text, device))
+    refiner, effort = Refiner(realistic), Effort(tune="realism", features=features)
+    refiner.prepare(Effort())
+    assert asked == []
+    refiner.prepare(effort)
+    refiner.quantise([picture], [QUALITY_256], effort)
+    assert asked == [features]
 
 
 def test_features_that_are_not_there_are_said_so(realistic: PhotoPipeline, picture: NDArray[np.uint8]) -> None:

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from gancodec.codec import Codec
-from gancodec.effort import LEVELS, Effort
+from gancodec.effort.levels import LEVELS
+from gancodec.effort.request import Effort
 from gancodec.networks.half import Halvable
 from gancodec.picture import Picture
 from service.app import create_app
