@@ -10,6 +10,7 @@ of each tile's core, times the core's pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from gancodec.effort.prepared import Prepared
 from gancodec.networks.blocks import anchor_weights, shuffle, unshuffle
-from gancodec.networks.config import LATENT_STRIDE
+from gancodec.networks.config import LATENT_STRIDE, PIXEL_ALIGN
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.integer import FRACTION
 from gancodec.networks.quality import LAMBDA_X, lambda_r
@@ -29,8 +30,11 @@ from gancodec.picture import Tile, tiles
 from gancodec.pipeline import Chain, PhotoPipeline
 from gancodec.pipeline.stream import same_size
 
-GRADIENT_TILE_PX: Final = 768
-"""Side of a tile's core: gradients need some 1.5 kB for each of its pixels."""
+GRADIENT_PIXELS: Final = 768 * 768
+"""In the cores of the tiles that go together, one of each picture: gradients need some 1.5 kB for each pixel."""
+GRADIENT_PIXELS_CUDA: Final = 2048 * 2048
+LEAST_TILE_PX: Final = 256
+"""Side of a core: smaller ones are mostly halo."""
 PATCH_PX: Final = 8
 """Pixels to a patch of the generator's output, each way."""
 LAMBDA_P: Final = 1.0
@@ -79,7 +83,10 @@ class Objective:
         """Bits to a unit of D."""
         self._sizes = [(rgb_HWC.shape[1], rgb_HWC.shape[0]) for rgb_HWC in pictures]
         self.width, self.height = same_size([pipeline.padded_size(*size) for size in self._sizes])
-        self._padded = [
+        self._padded = self._pad(pictures)
+
+    def _pad(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        return [
             np.pad(rgb_HWC, ((0, self.height - rows), (0, self.width - columns), (0, 0)), mode="edge")
             for rgb_HWC, (columns, rows) in zip(pictures, self._sizes, strict=True)
         ]
@@ -106,10 +113,7 @@ class Objective:
                 for a_HWC, b_HWC in zip(made, self.pictures, strict=True)
             ]
             return torch.tensor(errors, dtype=torch.float32, device=self.pipeline.device)
-        padded = [
-            np.pad(rgb_HWC, ((0, self.height - rows), (0, self.width - columns), (0, 0)), mode="edge")
-            for rgb_HWC, (columns, rows) in zip(made, self._sizes, strict=True)
-        ]
+        padded = self._pad(made)
         total = torch.zeros_like(self.slope_B)
         for tile in self.tiles(0):
             self.pipeline.between()
@@ -128,7 +132,9 @@ class Objective:
 
     def tiles(self, halo_px: int, *, align: int = LATENT_STRIDE) -> Iterator[Tile]:
         """Of a size whose gradients fit into memory."""
-        side = min(GRADIENT_TILE_PX, self.pipeline.tile_px)
+        pixels = GRADIENT_PIXELS_CUDA if self.pipeline.device.type == "cuda" else GRADIENT_PIXELS
+        side = max(LEAST_TILE_PX, math.isqrt(pixels // len(self.pictures)) // PIXEL_ALIGN * PIXEL_ALIGN)
+        side = min(side, self.pipeline.tile_px)
         yield from tiles(self.height, self.width, side=side, halo=halo_px, align=align)
 
     def distortion_of(self, patches: Tensor, tile: Tile) -> Tensor:

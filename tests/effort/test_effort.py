@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -72,6 +73,33 @@ def test_a_level_is_where_by_level_passes(refiner: Refiner, picture: NDArray[np.
     for level in (1, 3, 5):
         (symbols,) = refiner.quantise([picture], [60 * 256], Effort(level=level))
         assert symbols.crc == reached[level]
+
+
+def test_the_highest_levels_go_on_where_the_others_end(
+    pipeline: PhotoPipeline, refiner: Refiner, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [replace(level, annealing=tuple(range(2, 2 + len(level.annealing)))) for level in LEVELS]
+    monkeypatch.setattr(refining, "LEVELS", tuple(few))
+    costs = {
+        level: cost(pipeline, picture, symbols, 60 * 256)
+        for level, (symbols,) in refiner.by_level([picture], [60 * 256], Effort(level=EFFORT_MAX))
+    }
+    assert list(costs) == list(range(1, EFFORT_MAX + 1))
+    assert all(costs[level] <= costs[level - 1] + 1e-6 * costs[1] for level in range(3, EFFORT_MAX + 1))
+
+
+def test_tiles_are_annealed_about_as_well_as_the_whole(
+    pipeline: PhotoPipeline, refiner: Refiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, quality_256 = made_picture(9, 256, 384), 60 * 256
+    costs = []
+    for tile_px in (pipeline.tile_px, 128):
+        monkeypatch.setattr(pipeline, "tile_px", tile_px)
+        *_, (four,), (five,) = (found for _, found in refiner.by_level([large], [quality_256], Effort(level=5)))
+        costs.append(cost(pipeline, large, five, quality_256))
+        assert costs[-1] < cost(pipeline, large, four, quality_256)
+    whole, tiled = costs
+    assert tiled == pytest.approx(whole, rel=0.01)
 
 
 def test_level_0_is_plain_rounding(codec: Codec, picture: NDArray[np.uint8]) -> None:
@@ -166,6 +194,24 @@ def test_the_default_type_of_the_caller_does_not_matter(
         torch.set_default_dtype(torch.float32)
     assert symbols.crc == expected.crc
     codec.verify(data)
+
+
+@pytest.mark.parametrize("further", [True, False])
+def test_a_search_asks_before_every_further_file(
+    codec: Codec, picture: NDArray[np.uint8], further: bool
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def step(done: int, of: int) -> bool:
+        seen.append((done, of))
+        return done > 0 or further
+
+    own = Picture(colour_HWC=picture)
+    target = len(codec.compress(own, quality=60, effort=0)) + 8
+    data = codec.compress(own, target_size=target, effort=Effort(level=2, step=step))
+    assert len(data) <= target
+    assert seen[:3] == [(1, 2), (2, 2), (0, 2)]
+    assert seen[3:5] == ([(1, 2), (2, 2)] if further else [])
 
 
 def test_a_size_that_nobody_reaches_is_out_of_reach(codec: Codec, picture: NDArray[np.uint8]) -> None:

@@ -78,11 +78,21 @@ def test_tiles_give_the_gradient_of_the_whole(pipeline: PhotoPipeline, monkeypat
     with torch.no_grad():
         known = plainly_rounded(own).state.known_BMhw
         whole = own.expand(known)
-        monkeypatch.setattr(objective, "GRADIENT_TILE_PX", 64)
+        monkeypatch.setattr(pipeline, "tile_px", 64)
         assert len(list(own.tiles(0))) > 4
         tiled = own.expand(known)
     assert torch.allclose(tiled.gradient_BMhw, whole.gradient_BMhw, atol=1e-3 * float(whole.gradient_BMhw.abs().max()))
     assert torch.allclose(tiled.distortion_B, whole.distortion_B, rtol=1e-4)
+
+
+def test_the_more_pictures_go_together_the_smaller_are_their_tiles(pipeline: PhotoPipeline) -> None:
+    pictures = [made_picture(seed, 600, 800) for seed in range(4)]
+    for together in (1, 2, 4):
+        own = objective_of(pipeline, *pictures[:together], qualities=(60 * 256,) * together)
+        parts = list(own.tiles(0))
+        pixels = max((part.bottom - part.top) * (part.right - part.left) for part in parts)
+        assert together * pixels <= objective.GRADIENT_PIXELS
+        assert sum((part.bottom - part.top) * (part.right - part.left) for part in parts) == own.height * own.width
 
 
 def test_the_float_twin_becomes_the_integers_again(pipeline: PhotoPipeline) -> None:

@@ -20,7 +20,7 @@ from gancodec.networks.half import Halvable
 from gancodec.picture import Picture
 from service.app import create_app
 from service.batcher import GivenUpError, Job
-from service.engine import DECODE, QUANTISE, Engine, Key
+from service.engine import DECODE, QUANTISE, Engine, Key, Ticket
 from service.measures import Measures
 from service.refining import Watch
 from service.settings import Settings
@@ -204,6 +204,16 @@ def test_a_watch_asks_for_as_long_as_the_longest_and_the_first(monkeypatch: pyte
         assert goes_on == (number < 4)
     assert asked == [4.0, 3.25, 3.0, 8.0] and (watch.done, watch.of) == (4, 5)
     assert watch(5, 5)  # nothing is left to be ended
+
+
+def test_a_search_for_which_no_time_is_left_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    in_time, late, gone = Ticket(deadline=101.0), Ticket(deadline=99.0), Ticket(deadline=101.0, gone=True)
+    assert in_time.step(5, 5) and late.step(5, 5) and not gone.step(5, 5)
+    assert not (in_time.is_cut_short or late.is_cut_short)
+    assert in_time.step(0, 5) and not late.step(0, 5)  # before another file
+    assert not in_time.is_cut_short and late.is_cut_short
+    assert not in_time.step(4, 5) and in_time.is_cut_short  # the device ended it
 
 
 # That it spoils nothing
