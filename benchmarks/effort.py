@@ -24,13 +24,13 @@ import numpy as np
 import torch
 
 from gancodec.codec import Codec
+from gancodec.effort.objective import slope
 from gancodec.effort.refine import Refiner
 from gancodec.effort.request import Effort
 from gancodec.evaluation.bjontegaard import bd_rate
 from gancodec.evaluation.plot import COLOURS
 from gancodec.evaluation.sweep import load_rgb, named_pictures
 from gancodec.networks.integer import FRACTION
-from gancodec.networks.quality import LAMBDA_X, lambda_r
 from gancodec.picture import Picture, from_pillow
 from gancodec.pipeline import PhotoPipeline
 from gancodec.writing import write_file
@@ -128,7 +128,7 @@ def row_of(
     """What a file comes to when it is opened."""
     back = codec.decompress_picture(data)
     error = np.square(back.rgb_HWC.astype(np.int32) - picture.rgb_HWC).sum(dtype=np.int64)
-    price = LAMBDA_X / 3 / float(lambda_r(torch.tensor(quality)))
+    price = float(slope(torch.tensor(quality)))
     return Row(
         picture=name,
         quality=quality,

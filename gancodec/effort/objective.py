@@ -1,8 +1,8 @@
 """What a choice of symbols is worth: J = R + D/λ, in bits.
 
 R are the bits of all symbols under the tables that the file is coded with; D is the squared error of the picture in
-[−1, 1], summed; and 1/λ = (λ_X/3)/λ_R(quality) is the price that training had for it (networks/quality.py): the point
-of the curve that a quality stands for stays the same.
+[−1, 1], summed; and 1/λ = 1.25·(λ_X/3)/λ_R(quality) is what D costs along the codec's own curve, a little more than the
+price that training had for it (networks/quality.py): the point of the curve that a quality stands for stays the same.
 
 Tuned for realism, the picture is that of realism 1, and D has another term: λ_P/(λ_X/3) times the distance of features
 of each tile's core, times the core's pixels.
@@ -37,7 +37,9 @@ LEAST_TILE_PX: Final = 256
 """Side of a core: smaller ones are mostly halo."""
 PATCH_PX: Final = 8
 """Pixels to a patch of the generator's output, each way."""
-LAMBDA_P: Final = 1.0
+OWN_CURVE: Final = 1.25
+"""What more quality costs, in bits to a unit of D and times training's price (docs/decisions/0005)."""
+LAMBDA_P: Final = 0.8
 """Weight of the feature distance where λ_X is that of the squared error: about twice what LPIPS costs in bits along the
 codec's own curve at realism 1, so that effort buys it where it is cheap."""
 
@@ -52,6 +54,11 @@ class Expansion:
     """∂D/∂ŷ"""
     distortion_B: Tensor
     """D there, as hurried networks compute it."""
+
+
+def slope(quality: Tensor) -> Tensor:
+    """1/λ at qualities 0..100: bits to a unit of D."""
+    return OWN_CURVE * LAMBDA_X / 3 / lambda_r(quality)
 
 
 class Objective:
@@ -79,7 +86,7 @@ class Objective:
         quality_B = quality_256_B.float() / FRACTION
         self.anchor_weights_BA = anchor_weights(quality_B, weights.config.anchors)
         self.gain_BM11 = weights.prior.gain(quality_256_B)
-        self.slope_B = LAMBDA_X / 3 / lambda_r(quality_B)
+        self.slope_B = slope(quality_B)
         """Bits to a unit of D."""
         self._sizes = [(rgb_HWC.shape[1], rgb_HWC.shape[0]) for rgb_HWC in pictures]
         self.width, self.height = same_size([pipeline.padded_size(*size) for size in self._sizes])
