@@ -289,3 +289,16 @@ def test_the_padding_does_not_count(pipeline: PhotoPipeline, picture: NDArray[np
         rough = float(objective.rough_distortion(chain.state.known_BMhw))
     real = float(objective.distortion(chain))
     assert rough == pytest.approx(real, rel=0.05)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("level", [1, 3, 5])
+def test_what_a_gpu_refines_opens_on_a_processor(
+    pipeline: PhotoPipeline, picture: NDArray[np.uint8], level: int
+) -> None:
+    codec = Codec.load(GOLDEN / "tiny.safetensors", "cuda")
+    (plain,), (symbols,) = (
+        codec.quantise([Picture(colour_HWC=picture)], [60 * 256], Effort(level=each)) for each in (0, level)
+    )
+    assert cost(pipeline, picture, symbols, 60 * 256) <= cost(pipeline, picture, plain, 60 * 256) + 32
