@@ -29,9 +29,8 @@ HALO_PX: Final = 128
 """Around a tile: what reaches into it through generator and context is small beyond that."""
 TEMPERATURES: Final = (0.5, 0.1)
 RATE: Final = 0.02
-RATE_LONG: Final = 0.01
-LONG: Final = 150
-"""Iterations from which on the smaller rate gains more."""
+RATE_UP_TO: Final = 80
+"""Iterations; where there are more, the rate falls with their root."""
 BETAS: Final = (0.9, 0.99)
 LAST_SHARE: Final = 0.05
 """Of the rate, in the last iteration; on the way there it follows a cosine."""
@@ -47,7 +46,7 @@ def anneal(
     """
     latents = Latents(y_BMhw=_leaf(start.y_BMhw), z_BCuv=_leaf(start.z_BCuv))
     both = [latents.y_BMhw, latents.z_BCuv]
-    rate = RATE if iterations < LONG else RATE_LONG
+    rate = RATE * math.sqrt(RATE_UP_TO / max(RATE_UP_TO, iterations))
     optimiser = torch.optim.Adam(both, lr=rate, betas=BETAS)
     random = torch.Generator(device=objective.pipeline.device).manual_seed(seed)
     high, low = TEMPERATURES

@@ -18,7 +18,8 @@ class Level:
     descents: int = 0
     """Iterations of descent.py from plain rounding."""
     annealing: tuple[int, ...] = ()
-    """Iterations of annealing.py, a number for each time that the temperature falls; SETTLING descents follow each."""
+    """Iterations of annealing.py, a number for each time that it begins with the encoder's latents; SETTLING descents
+    follow each."""
 
     @property
     def steps(self) -> int:
@@ -40,10 +41,10 @@ LEVELS: Final = (
     Level(descents=4),
     Level(descents=8),
     Level(descents=8, annealing=(30,)),
-    Level(descents=8, annealing=(30, 70)),
-    Level(descents=8, annealing=(30, 70, 200)),
-    Level(descents=8, annealing=(30, 70, 200, 300)),
-    Level(descents=8, annealing=(30, 70, 200, 300, 400)),
+    Level(descents=8, annealing=(30, 80)),
+    Level(descents=8, annealing=(30, 80, 190)),
+    Level(descents=8, annealing=(30, 80, 190, 300)),
+    Level(descents=8, annealing=(30, 80, 190, 300, 400)),
 )
 SETTLING: Final = 4
 TIME_OF_FIRST: Final = 2.0

@@ -104,10 +104,10 @@ class Refiner:
             if number == 2:
                 search.measure_plain()
             for iterations in level.annealing[len(before.annealing) :]:
-                latents = anneal(
+                annealed = anneal(
                     objective, self._twin(), latents, iterations=iterations, seed=number, step=search.stepped
                 )
-                search.start_from(rounded(objective, latents))
+                search.start_from(rounded(objective, annealed))
                 search.descend(SETTLING)
             search.descend(level.descents - before.descents)
             yield number, search.best
