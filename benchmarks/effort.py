@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", nargs="*", type=Path, help="pictures, or folders of pictures")
     parser.add_argument("--codec", default="photo")
+    parser.add_argument("--device", default="cpu", help="where all is computed, times and costs")
     parser.add_argument("--qualities", default="15,30,45,60")
     parser.add_argument("--levels", type=int, default=3, help="the highest one")
     parser.add_argument("--repeat", type=int, default=1, help="time levels 0 to 3 so often; the least counts")
@@ -75,7 +76,7 @@ def main() -> None:
 
 def measure_all(given: argparse.Namespace) -> list[Row]:
     """Every picture at every quality and level."""
-    codec = Codec.load(given.codec, "cpu")
+    codec = Codec.load(given.codec, given.device)
     if given.save:
         given.save.mkdir(parents=True, exist_ok=True)
     qualities = [float(text) for text in given.qualities.split(",")]

@@ -111,12 +111,13 @@ class Codec:
 
         quality: 0..100, stored in steps of 1/256; 60 if nothing is asked for.  target_bpp (bits of the whole file per
         pixel) and target_size (bytes of the whole file) search for a file that is not larger and comes within 1 % of
-        it, in at most fourteen tries: less close only where the picture at quality 100 is smaller, or steps of the file
-        (four bytes at least) are wider.  A codec of one rate takes no quality, and a target is only a limit.  effort:
-        0..9, the time to be spent on a better file (docs/effort.md), or an ``Effort`` with all that can be said about
-        it; a codec of one rate has nothing to spend it on.  With a target the search goes without, and at most six
-        files are made with it in the end.  progress is called with the bytes of each try.  Raises ConfigError for
-        options, PictureError for the picture, LimitError for a target out of reach.
+        it, in at most fourteen tries: less close only where the picture at quality 100 is smaller, the one at quality 0
+        without effort larger, or steps of the file (four bytes at least) are wider.  A codec of one rate takes no
+        quality, and a target is only a limit.  effort: 0..9, the time to be spent on a better file (docs/effort.md), or
+        an ``Effort`` with all that can be said about it; a codec of one rate has nothing to spend it on.  With a target
+        the search goes without, and at most six files are made with it in the end.  progress is called with the bytes
+        of each try.  Raises ConfigError for options, PictureError for the picture, LimitError for a target out of
+        reach.
         """
         steps = _Steps(effort if isinstance(effort, Effort) else Effort(level=effort))
         given = [value for value in (quality, target_bpp, target_size) if value is not None]

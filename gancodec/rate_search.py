@@ -83,13 +83,20 @@ def refine(file_at: FileAt, target: int, plain: Searched, *, goes_on: Callable[[
         raise out_of_reach(target, plain.sizes[0])
     best, quality_256, sizes = plain.best, plain.quality_256, dict[int, int]()
     is_refined = False
-    for _ in range(REFINEMENTS):
+
+    def is_rather(refined: bytes, other: bytes) -> bool:
+        """Whether it is better than a plain file: at the same quality, or at about the same size."""
+        return quality_256 >= plain.quality_256 or len(refined) >= (1 - TOLERANCE) * len(other)
+
+    for number in range(REFINEMENTS):
+        if number > 0 and not goes_on():
+            break
         data = file_at(quality_256)
         sizes[quality_256] = len(data)
-        # A refined file is better than a plain one of its quality, whose size it need not have.
-        if len(data) <= target and (best is None or not is_refined or len(data) > len(best)):
+        is_better = best is None or len(data) > len(best) or (not is_refined and is_rather(data, best))
+        if len(data) <= target and is_better:
             best, is_refined = data, True
-        if (1 - TOLERANCE) * target <= len(data) <= target or not goes_on():
+        if (1 - TOLERANCE) * target <= len(data) <= target:
             break
         share = math.log(len(data)) - _plain_log(plain, quality_256)
         quality_256 = _quality_at(plain, _aim(target) - share)

@@ -80,6 +80,28 @@ def test_a_refined_file_that_is_too_large_is_no_answer() -> None:
     assert data == found.best
 
 
+def test_a_refined_file_of_a_lower_quality_must_be_larger_than_the_plain_one() -> None:
+    found = search(plain, 5_000, HIGHEST)
+    assert found.best is not None
+    sizes = {found.quality_256: 5_050}
+    asked: list[bool] = []
+
+    def goes_on() -> bool:
+        asked.append(not asked)
+        return asked[-1]
+
+    data = refine(lambda quality: bytes(sizes.get(quality, 4_250)), 5_000, found, goes_on=goes_on)
+    assert data == found.best and asked == [True, False]
+
+
+@pytest.mark.parametrize("share", [0.98, 0.8, 1.02])
+def test_it_asks_whether_to_go_on_only_before_another_file(share: float) -> None:
+    at, tried = counted(smaller(share))
+    asked: list[int] = []
+    refine(at, 3_333, search(plain, 3_333, HIGHEST), goes_on=lambda: not asked.append(len(tried)))  # type: ignore[func-returns-value]
+    assert asked == list(range(1, len(tried)))
+
+
 def test_sizes_that_fall_now_and_then_do_no_harm() -> None:
     def bumpy(quality_256: int) -> bytes:
         return bytes(len(plain(quality_256)) + (40 if quality_256 % 512 < 256 else 0))

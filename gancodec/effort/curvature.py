@@ -50,22 +50,33 @@ def measure_curvature(pipeline: PhotoPipeline, pictures: Sequence[NDArray[np.uin
         quality_256 = round(QUALITY_SPAN * anchor / (anchors - 1))
         objective = Objective(pipeline, pictures, [quality_256] * len(pictures), prepared)
         known_BMhw = plainly_rounded(objective).state.known_BMhw
-        found.append(secant(objective, objective.expand(known_BMhw)))
+        bends_BM, steps_BM = _stepped(objective, objective.expand(known_BMhw))
+        found.append(_mean(bends_BM.sum(0), steps_BM.sum(0)))
     return torch.stack(found)
 
 
 def secant(objective: Objective, before: Expansion) -> Tensor:
-    """s [M] at these pictures' qualities, around these latents."""
+    """s [B, M] of each picture at its quality, around these latents."""
+    return _mean(*_stepped(objective, before))
+
+
+def _stepped(objective: Objective, before: Expansion) -> tuple[Tensor, Tensor]:
+    """What all steps of a channel bend together, and how many they are: [B, M] both."""
     gradient = before.gradient_BMhw
-    size = gradient.abs().transpose(0, 1).flatten(1)
-    largest = gradient.abs() >= size.kthvalue(max(1, round(LARGEST * size.shape[1])), 1).values[None, :, None, None]
+    size = gradient.abs().flatten(2)
+    least = size.kthvalue(max(1, round(LARGEST * size.shape[2])), 2).values
     random = torch.Generator(device=gradient.device).manual_seed(SEED)
-    drawn = torch.rand(gradient.shape, generator=random, device=gradient.device, dtype=gradient.dtype)
-    taken = largest & (drawn < SHARE)
+    drawn = torch.rand(gradient.shape[1:], generator=random, device=gradient.device, dtype=gradient.dtype)
+    taken = (gradient.abs() >= least[:, :, None, None]) & (drawn < SHARE)
     moved = -gradient.sign() * taken
     after = objective.expand((before.latent_BMhw + moved) / objective.gain_BM11)
-    bend = ((after.gradient_BMhw - gradient) * moved / 2).sum((0, 2, 3)) / moved.abs().sum((0, 2, 3)).clamp(min=1)
-    return bend.clamp(min=max(LEAST * float(bend.median()), EPSILON))
+    return ((after.gradient_BMhw - gradient) * moved / 2).sum((2, 3)), moved.abs().sum((2, 3))
+
+
+def _mean(bends: Tensor, steps: Tensor) -> Tensor:
+    """Over steps, [..., M]."""
+    bend = bends / steps.clamp(min=1)
+    return torch.maximum(bend, (LEAST * bend.median(-1, keepdim=True).values).clamp(min=EPSILON))
 
 
 def curvature_at(curvature_AM: Tensor, anchor_weights_BA: Tensor) -> Tensor:

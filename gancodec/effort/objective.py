@@ -32,7 +32,7 @@ from gancodec.pipeline.stream import same_size
 
 GRADIENT_PIXELS: Final = 768 * 768
 """In the cores of the tiles that go together, one of each picture: gradients need some 1.5 kB for each pixel."""
-GRADIENT_PIXELS_CUDA: Final = 2048 * 2048
+GRADIENT_PIXELS_CUDA: Final = 4 * 1024 * 1024
 LEAST_TILE_PX: Final = 256
 """Side of a core: smaller ones are mostly halo."""
 PATCH_PX: Final = 8
@@ -115,10 +115,7 @@ class Objective:
         """D [B] of the very pictures that a decoder on this device makes."""
         made = self.pipeline.synthesise(chain.state, self._sizes, [self._realism] * len(self.pictures))
         if self._features is None:
-            errors = [
-                np.square(a_HWC.astype(np.int32) - b_HWC).sum(dtype=np.int64) / 127.5**2
-                for a_HWC, b_HWC in zip(made, self.pictures, strict=True)
-            ]
+            errors = [_squared_error(a, b) / 127.5**2 for a, b in zip(made, self.pictures, strict=True)]
             return torch.tensor(errors, dtype=torch.float32, device=self.pipeline.device)
         padded = self._pad(made)
         total = torch.zeros_like(self.slope_B)
@@ -229,6 +226,14 @@ class _SquaredError(torch.autograd.Function):
     def backward(ctx: Any, gradient_B: Tensor) -> tuple[Tensor, None, None]:
         (difference,) = ctx.saved_tensors
         return difference * (2 * gradient_B)[:, None, None, None], None, None
+
+
+def _squared_error(a_HWC: NDArray[np.uint8], b_HWC: NDArray[np.uint8]) -> int:
+    """Summed by rows: differences need four bytes a sample."""
+    return sum(
+        int(np.square(a_WC.astype(np.int32) - b_WC).sum(dtype=np.int64))
+        for a_WC, b_WC in zip(a_HWC, b_HWC, strict=True)
+    )
 
 
 def core_slices(tile: Tile, stride: int) -> tuple[slice, slice, slice, slice]:

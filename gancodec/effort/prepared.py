@@ -30,18 +30,18 @@ class Prepared:
         self._half = halves_well(device)
         self.encoder = self.hurried(weights.analysis.encoder)
         self.means = self.hurried(weights.prior.means)
-        self.rough_prior = self.hurried(weights.prior, precise=True)
+        self.rough_prior = self.hurried(weights.prior, everywhere=True)
         self._synthesis: tuple[Synthesis, Synthesis] | None = None
 
-    def hurried(self, network: NetworkT, *, precise: bool = False) -> NetworkT:
-        """precise: whether what stands for pixels or latents is rounded as well."""
+    def hurried(self, network: NetworkT, *, everywhere: bool = False) -> NetworkT:
+        """everywhere: whether what stands for pixels or latents is rounded as well."""
         kept: dict[int, Any] = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
         made = deepcopy(network, kept)
-        use_half_products(made, use=self._half, precise=precise)
+        use_half_products(made, use=self._half, everywhere=everywhere)
         return made
 
     def synthesis(self, exact: Synthesis) -> Synthesis:
         """Pixels may be off by a quarter of an 8-bit level: noise that goes into both sides of a comparison."""
         if self._synthesis is None or self._synthesis[0] is not exact:
-            self._synthesis = (exact, self.hurried(exact, precise=True))
+            self._synthesis = (exact, self.hurried(exact, everywhere=True))
         return self._synthesis[1]

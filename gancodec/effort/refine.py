@@ -95,14 +95,14 @@ class Refiner:
         y_BMhw, z_BCuv = pipeline.latents(pictures, objective.qualities_256, encoder=self._prepared.encoder)
         latents = Latents(y_BMhw=y_BMhw, z_BCuv=z_BCuv)
         search = _Search(objective, latents, self._curvature(objective), effort)
-        search.first_descent()
+        search.first_level()
         yield 1, search.best
         for number in range(2, effort.level + 1):
             if search.ended:
                 return
             level, before = LEVELS[number], LEVELS[number - 1]
             if number == 2:
-                search.measure_plain()
+                search.measure_plain(torch.ones_like(objective.slope_B, dtype=torch.bool))
             for iterations in level.annealing[len(before.annealing) :]:
                 annealed = anneal(
                     objective, self._twin(), latents, iterations=iterations, seed=number, step=search.stepped
@@ -137,21 +137,17 @@ class _Search:
     def __init__(
         self, objective: Objective, latents: Latents, curvature_BM11: Tensor | None, effort: Effort
     ) -> None:
-        self.objective, self._latents, self._effort = objective, latents, effort
+        """curvature_BM11: None to measure it."""
+        self.objective, self._effort = objective, effort
         self._of = LEVELS[effort.level].steps
         self._done = 0
         self.ended = False
-        known_BMhw, self._rough_symbols = roughly_rounded(objective, latents)
-        self._around = objective.expand(known_BMhw)
-        if curvature_BM11 is None:
-            curvature_BM11 = secant(objective, self._around)[None, :, None, None]
-        self._curvature = local_curvature(curvature_BM11, self._around, latents.y_BMhw)
-        self.best: Chain
         self._best_cost = torch.full_like(objective.slope_B, torch.inf)
-        self._chain: Chain
-        """From which it goes on."""
         self._cost = self._best_cost
-        self._is_measured = False
+        self._plain: tuple[Chain, Tensor] | None = None
+        """Plain rounding and its cost."""
+        self.best = self._chain = self._first_descent(latents, curvature_BM11)
+        """The latter: from which it goes on."""
 
     def stepped(self) -> bool:
         """Count an iteration; returns whether to go on."""
@@ -159,40 +155,53 @@ class _Search:
         self.ended = self.ended or not self._effort.step(self._done, self._of)
         return not self.ended
 
-    def first_descent(self) -> None:
-        """One descent from plain rounding.
+    def _first_descent(self, latents: Latents, curvature_BM11: Tensor | None) -> Chain:
+        """One descent from plain rounding, guessed at; keeps the curvature for those to come, and who is unsure.
 
-        Both costs are estimated, from what is computed anyway and one more, rough picture; where the gain is not
-        beyond doubt, what plain rounding really gives is measured.
+        Both costs are estimated, from what is computed anyway and one more, rough picture.
         """
         objective = self.objective
-        symbols_z = objective.pipeline.whole_hyper(self._latents.z_BCuv)
-        chain = descend(objective, symbols_z, self._around, self._curvature)
-        self.best = self._chain = chain
+        known_BMhw, rough_symbols = roughly_rounded(objective, latents)
+        around = objective.expand(known_BMhw)
+        if curvature_BM11 is None:
+            curvature_BM11 = secant(objective, around)[:, :, None, None]
+        self._curvature = local_curvature(curvature_BM11, around, latents.y_BMhw)
+        chain = descend(objective, objective.pipeline.whole_hyper(latents.z_BCuv), around, self._curvature)
         bits_saved = torch.zeros_like(objective.slope_B)
         for step, (tables, symbols) in enumerate(chain.steps):
-            rounded_symbols = objective.pipeline.allowed(packed(self._rough_symbols, step), tables)
+            rounded_symbols = objective.pipeline.allowed(packed(rough_symbols, step), tables)
             before = objective.latent_costs(tables, rounded_symbols)
             bits_saved += (before - objective.latent_costs(tables, symbols)).flatten(1).sum(1)
-        change = objective.rough_distortion(chain.state.known_BMhw) - self._around.distortion_B
+        change = objective.rough_distortion(chain.state.known_BMhw) - around.distortion_B
         gain = bits_saved - objective.slope_B * change
-        if not bool((gain >= SURE * objective.bits(chain)).all()):
-            self.measure_plain()
+        self._unsure = gain < SURE * objective.bits(chain)
+        return chain
+
+    def first_level(self) -> None:
+        """Where the gain of the first descent is not beyond doubt, see what plain rounding really gives."""
+        if bool(self._unsure.any()):
+            self.measure_plain(self._unsure)
         self.stepped()
 
-    def measure_plain(self) -> None:
-        """Take plain rounding into account, and measure what there is so far; once."""
-        if not self._is_measured:
-            self._is_measured = True
+    def measure_plain(self, among_B: Tensor) -> None:
+        """Take plain rounding into account for some of the pictures, and measure what there is so far."""
+        if self._plain is None:
             self.start_from(self._chain)
-            self.measure(plainly_rounded(self.objective))
+            chain = plainly_rounded(self.objective)
+            self._plain = (chain, self.objective.cost(chain))
+        chain, cost = self._plain
+        self._keep(chain, cost, among_B)
 
     def measure(self, chain: Chain) -> Tensor:
         """J [B] of a chain, which is kept where it is the best one."""
         cost = self.objective.cost(chain)
-        self.best = merged(self.best, chain, cost < self._best_cost)
-        self._best_cost = torch.minimum(self._best_cost, cost)
+        self._keep(chain, cost, torch.ones_like(cost, dtype=torch.bool))
         return cost
+
+    def _keep(self, chain: Chain, cost: Tensor, among_B: Tensor) -> None:
+        better = among_B & (cost < self._best_cost)
+        self.best = merged(self.best, chain, better)
+        self._best_cost = torch.where(better, cost, self._best_cost)
 
     def start_from(self, chain: Chain) -> None:
         """Go on from here."""

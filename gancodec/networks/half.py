@@ -21,15 +21,15 @@ class Halvable(nn.Module):
     """Whether its results are pixels, or latents, in which rounding shows."""
 
 
-def use_half_products(*networks: nn.Module, use: bool = True, precise: bool = False) -> None:
+def use_half_products(*networks: nn.Module, use: bool = True, everywhere: bool = False) -> None:
     """Let all layers of these networks that can round their products do so, or no longer.
 
-    precise: whether also those where it shows.
+    everywhere: whether also those where it shows.
     """
     for network in networks:
         for module in network.modules():
             if isinstance(module, Halvable):
-                module.half_product = use and (precise or not module.is_precise)
+                module.half_product = use and (everywhere or not module.is_precise)
 
 
 def halves_well(device: torch.device) -> bool:

@@ -77,7 +77,7 @@ def test_a_target_with_the_mark_of_skip_existing_takes_the_level_too(run: Any, p
     assert [effort.level for effort in loader.codec.efforts] == [3]
 
 
-def test_pictures_that_go_together_are_refined_together(run: Any, picture: Save, loader: Any) -> None:
+def test_every_picture_of_many_is_refined(run: Any, picture: Save, loader: Any) -> None:
     for name in ("a.png", "b.png", "c.png"):
         picture(name)
     assert run("compress", "a.png", "b.png", "c.png", "--effort", "5").code == 0

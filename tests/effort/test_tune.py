@@ -81,7 +81,8 @@ def test_what_is_tuned_for_realism_costs_less_there(
         (tuned,) = Refiner(realistic).quantise(
             [picture], [QUALITY_256], Effort(level=5, tune="realism", features=features)
         )
-    assert cost(tuned) < before
+    (untuned,) = Refiner(realistic).quantise([picture], [QUALITY_256], Effort(level=5))
+    assert cost(tuned) < min(before, cost(untuned))
 
 
 def test_a_codec_without_realism_is_not_tuned_for_it(features: str) -> None:
