@@ -14,6 +14,7 @@ import argparse
 import io
 import json
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from gancodec.codec import Codec
 from gancodec.effort.objective import slope
 from gancodec.effort.refine import Refiner
 from gancodec.effort.request import Effort
+from gancodec.errors import GancodecError
 from gancodec.evaluation.bjontegaard import bd_rate
 from gancodec.evaluation.plot import COLOURS
 from gancodec.evaluation.sweep import load_rgb, named_pictures
@@ -231,4 +233,8 @@ def draw(sets: dict[str, list[Row]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GancodecError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_code)
