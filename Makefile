@@ -48,8 +48,9 @@ help:  ## List the targets
 demo: env  ## Compress a photo and show the result beside JPEG: make demo IMAGE=photo.jpg
 	@$(run) examples/demo.py -- "$$IMAGE"
 
-test: env  ## Run the tests: make test ARGS='tests/container -k header'
-	@$(run) -m pytest $(ARGS)
+# As many tests at once as there are processors, up to four, and so one thread for each.
+test: env  ## Run the tests: make test ARGS='tests/container -k header', or ARGS='-n 0 --pdb'
+	@OMP_NUM_THREADS=1 $(run) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: env  ## Lint (ruff) and check types (mypy)
 	@'$(ENV)/bin/python' -m ruff check --output-format concise .

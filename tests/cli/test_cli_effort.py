@@ -325,13 +325,17 @@ def test_a_search_shows_each_of_its_refinements(monkeypatch: pytest.MonkeyPatch)
 # The codec itself, in a process of its own
 
 TOLD = """
-import signal, sys
+import signal, sys, time
 from gancodec.cli import main, refinement
 step = refinement.Refinement.step
 def told(self, done, of):
     sys.stderr.write(f"step {done}\\n")
     sys.stderr.flush()
-    return step(self, done, of)
+    goes_on = step(self, done, of)
+    if not goes_on and HOLDS:
+        for _ in range(600):
+            time.sleep(0.1)  # as if what is left took long enough for another Ctrl-C
+    return goes_on
 refinement.Refinement.step = told
 # A shell in the background passes on an ignored SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -340,10 +344,13 @@ sys.exit(main.main(sys.argv[1:]))
 
 
 def interrupted(after: int, *arguments: object, folder: Path, times: int = 1) -> tuple[int, bytes, list[str]]:
-    """Compress, with Ctrl-C behind the iteration `after`; returns exit code, stdout and the messages."""
+    """Compress, with Ctrl-C behind the iteration `after`, and again if `times` is 2, before what is left is done.
+
+    Returns exit code, stdout and the messages.
+    """
     command = [
-        sys.executable, "-c", TOLD, "compress", "--codec", str(GOLDEN / "tiny.safetensors"), "--device", "cpu",
-        "--effort", "9", *map(str, arguments),
+        sys.executable, "-c", f"HOLDS = {times > 1}\n{TOLD}", "compress",
+        "--codec", str(GOLDEN / "tiny.safetensors"), "--device", "cpu", "--effort", "9", *map(str, arguments),
     ]  # fmt: skip
     lines = []
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
