@@ -87,7 +87,7 @@ def curvature_at(curvature_AM: Tensor, anchor_weights_BA: Tensor) -> Tensor:
 def local_curvature(curvature_BM11: Tensor, rounded: Expansion, y_BMhw: Tensor) -> Tensor:
     """s [B, M, h, w] of these pictures; rounded: around what plain rounding made of y."""
     error = rounded.latent_BMhw - y_BMhw
-    products = (rounded.gradient_BMhw * error / curvature_BM11).sum(1, keepdim=True)
-    squares = 2 * error.square().sum(1, keepdim=True)
+    products = (rounded.gradient_BMhw * error).div_(curvature_BM11).sum(1, keepdim=True)
+    squares = 2 * error.square_().sum(1, keepdim=True)
     ratio = (products / squares.clamp(min=EPSILON)).clamp(*RATIO_RANGE)
     return curvature_BM11 * (OF_ROOT * ratio.sqrt())

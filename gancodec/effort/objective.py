@@ -188,7 +188,7 @@ class Objective:
                 (gradient,) = torch.autograd.grad(distortion.sum(), part)
             total[:, :, outer[0], outer[1]] += gradient
             distortion_B += distortion.detach()
-        return Expansion(known_BMhw * self.gain_BM11, total / self.gain_BM11, distortion_B)
+        return Expansion(known_BMhw * self.gain_BM11, total.div_(self.gain_BM11), distortion_B)
 
     @torch.inference_mode()
     def rough_distortion(self, known_BMhw: Tensor) -> Tensor:

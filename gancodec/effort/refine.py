@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from gancodec.effort.annealing import anneal
 from gancodec.effort.curvature import curvature_at, local_curvature, secant
 from gancodec.effort.descent import descend
 from gancodec.effort.levels import LEVELS, SETTLING
-from gancodec.effort.objective import Objective
+from gancodec.effort.objective import Expansion, Objective
 from gancodec.effort.prepared import Prepared
 from gancodec.effort.request import Effort
 from gancodec.effort.rounding import Latents, plainly_rounded, roughly_rounded, rounded
@@ -90,11 +90,9 @@ class Refiner:
     def _levels(
         self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort
     ) -> Iterator[tuple[int, Chain]]:
-        pipeline = self._pipeline
-        objective = Objective(pipeline, pictures, qualities_256, self._prepared, self._feature_network(effort))
-        y_BMhw, z_BCuv = pipeline.latents(pictures, objective.qualities_256, encoder=self._prepared.encoder)
-        latents = Latents(y_BMhw=y_BMhw, z_BCuv=z_BCuv)
-        search = _Search(objective, latents, self._curvature(objective), effort)
+        features = self._feature_network(effort)
+        objective = Objective(self._pipeline, pictures, qualities_256, self._prepared, features)
+        search = _Search(objective, self._start(objective), effort)
         search.first_level()
         yield 1, search.best
         for number in range(2, effort.level + 1):
@@ -104,6 +102,7 @@ class Refiner:
             if number == 2:
                 search.measure_plain(torch.ones_like(objective.slope_B, dtype=torch.bool))
             for iterations in level.annealing[len(before.annealing) :]:
+                latents = self._latents(objective)
                 annealed = anneal(
                     objective, self._twin(), latents, iterations=iterations, seed=number, step=search.stepped
                 )
@@ -112,10 +111,26 @@ class Refiner:
             search.descend(level.descents - before.descents)
             yield number, search.best
 
-    def _curvature(self, objective: Objective) -> Tensor | None:
-        """s [B, M, 1, 1], if it is known for this objective."""
+    def _start(self, objective: Objective) -> _Start:
+        """Latents are not kept: few levels want them again, and a large picture's are large."""
+        latents = self._latents(objective)
+        known_BMhw, symbols_BMhw = roughly_rounded(objective, latents)
+        around = objective.expand(known_BMhw)
+        curvature_BMhw = local_curvature(self._curvature(objective, around), around, latents.y_BMhw)
+        return _Start(self._pipeline.whole_hyper(latents.z_BCuv), symbols_BMhw, around, curvature_BMhw)
+
+    def _latents(self, objective: Objective) -> Latents:
+        y_BMhw, z_BCuv = self._pipeline.latents(
+            objective.pictures, objective.qualities_256, encoder=self._prepared.encoder
+        )
+        return Latents(y_BMhw=y_BMhw, z_BCuv=z_BCuv)
+
+    def _curvature(self, objective: Objective, around: Expansion) -> Tensor:
+        """s [B, M, 1, 1]: as the weights have it; measured where they do not, or where D is another."""
         known = self._pipeline.weights.curvature_AM
-        return None if known is None or objective.is_tuned else curvature_at(known, objective.anchor_weights_BA)
+        if known is None or objective.is_tuned:
+            return secant(objective, around)[:, :, None, None]
+        return curvature_at(known, objective.anchor_weights_BA)
 
     def _feature_network(self, effort: Effort) -> FeatureNetwork | None:
         if effort.features is None:
@@ -131,14 +146,24 @@ class Refiner:
         return self._index
 
 
+class _Start(NamedTuple):
+    """Plain rounding, guessed at."""
+
+    symbols_z_BCuv: Tensor
+    """int16"""
+    symbols_BMhw: Tensor
+    """int16; what is silent may have any."""
+    around: Expansion
+    curvature_BMhw: Tensor
+    """s"""
+
+
 class _Search:
     """The best so far of each picture."""
 
-    def __init__(
-        self, objective: Objective, latents: Latents, curvature_BM11: Tensor | None, effort: Effort
-    ) -> None:
-        """curvature_BM11: None to measure it."""
+    def __init__(self, objective: Objective, start: _Start, effort: Effort) -> None:
         self.objective, self._effort = objective, effort
+        self._curvature = start.curvature_BMhw
         self._of = LEVELS[effort.level].steps
         self._done = 0
         self.ended = False
@@ -146,7 +171,7 @@ class _Search:
         self._cost = self._best_cost
         self._plain: tuple[Chain, Tensor] | None = None
         """Plain rounding and its cost."""
-        self.best = self._chain = self._first_descent(latents, curvature_BM11)
+        self.best = self._chain = self._first_descent(start)
         """The latter: from which it goes on."""
 
     def stepped(self) -> bool:
@@ -155,24 +180,19 @@ class _Search:
         self.ended = self.ended or not self._effort.step(self._done, self._of)
         return not self.ended
 
-    def _first_descent(self, latents: Latents, curvature_BM11: Tensor | None) -> Chain:
-        """One descent from plain rounding, guessed at; keeps the curvature for those to come, and who is unsure.
+    def _first_descent(self, start: _Start) -> Chain:
+        """One descent from plain rounding, guessed at; keeps who is unsure of it.
 
         Both costs are estimated, from what is computed anyway and one more, rough picture.
         """
         objective = self.objective
-        known_BMhw, rough_symbols = roughly_rounded(objective, latents)
-        around = objective.expand(known_BMhw)
-        if curvature_BM11 is None:
-            curvature_BM11 = secant(objective, around)[:, :, None, None]
-        self._curvature = local_curvature(curvature_BM11, around, latents.y_BMhw)
-        chain = descend(objective, objective.pipeline.whole_hyper(latents.z_BCuv), around, self._curvature)
+        chain = descend(objective, start.symbols_z_BCuv, start.around, self._curvature)
         bits_saved = torch.zeros_like(objective.slope_B)
         for step, (tables, symbols) in enumerate(chain.steps):
-            rounded_symbols = objective.pipeline.allowed(packed(rough_symbols, step), tables)
+            rounded_symbols = objective.pipeline.allowed(packed(start.symbols_BMhw, step), tables)
             before = objective.latent_costs(tables, rounded_symbols)
             bits_saved += (before - objective.latent_costs(tables, symbols)).flatten(1).sum(1)
-        change = objective.rough_distortion(chain.state.known_BMhw) - around.distortion_B
+        change = objective.rough_distortion(chain.state.known_BMhw) - start.around.distortion_B
         gain = bits_saved - objective.slope_B * change
         self._unsure = gain < SURE * objective.bits(chain)
         return chain

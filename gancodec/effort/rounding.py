@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from gancodec.effort.objective import Objective
+from gancodec.entropy import SYMBOL_MAX
 from gancodec.networks.config import CONTEXT_STEPS
-from gancodec.networks.prior import packed, unpack_into
+from gancodec.networks.prior import packed
 from gancodec.pipeline import Chain
 
 
@@ -41,15 +42,13 @@ def plainly_rounded(objective: Objective) -> Chain:
 
 @torch.no_grad()
 def roughly_rounded(objective: Objective, latents: Latents) -> tuple[Tensor, Tensor]:
-    """ŷ/g and the symbols, [B, M, h, w] both, by rough means and without tables: what is silent may have symbols."""
+    """ŷ/g and the symbols, int16, both [B, M, h, w], by rough means and without tables: what is silent may have any."""
     prior, pipeline = objective.prepared.rough_prior, objective.pipeline
     quality_256_B = torch.tensor(objective.qualities_256, device=pipeline.device)
     state = prior.begin(pipeline.whole_hyper(latents.z_BCuv), quality_256_B, between=pipeline.between)
-    symbols_BMhw = torch.empty_like(latents.y_BMhw)
     for step in range(CONTEXT_STEPS):
         pipeline.between()
         mean = prior.mean(state, step)
-        symbols = (packed(latents.y_BMhw, step) - mean).round_()
-        unpack_into(symbols_BMhw, step, symbols)
+        symbols = (packed(latents.y_BMhw, step) - mean).round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         prior.record(state, step, symbols, mean)
-    return state.known_BMhw, symbols_BMhw
+    return state.known_BMhw, state.symbols_BMhw
