@@ -102,10 +102,10 @@ class Refiner:
             if number == 2:
                 search.measure_plain(torch.ones_like(objective.slope_B, dtype=torch.bool))
             for iterations in level.annealing[len(before.annealing) :]:
-                latents = self._latents(objective)
                 annealed = anneal(
-                    objective, self._twin(), latents, iterations=iterations, seed=number, step=search.stepped
-                )
+                    objective, self._twin(), self._latents(objective),
+                    iterations=iterations, seed=number, step=search.stepped,
+                )  # fmt: skip
                 search.start_from(rounded(objective, annealed))
                 search.descend(SETTLING)
             search.descend(level.descents - before.descents)
