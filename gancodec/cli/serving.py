@@ -16,7 +16,10 @@ VARIABLE = "GANCODEC_SERVICE_"
 
 
 def serve(*, host: str, port: int, codecs: str | None, device: str | None, open_access: bool) -> int:
-    """Serve until it is told to stop; returns 0.  What is given here stands above the environment.
+    """Serve until a signal ends it; what is given here stands above the environment.
+
+    uvicorn raises that signal again once everything is answered, so that the exit code is its (130, 143); where the
+    signal is ignored, this returns 0, and 1 for a service that did not start.
 
     Raises ConfigError where the extra is missing, or settings do not fit, ModelError for codecs that are not there.
     """

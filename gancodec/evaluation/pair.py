@@ -116,9 +116,12 @@ def as_lines(pair: Pair) -> list[str]:
     lines = [f"{side.name}: {side.size_bytes:,} bytes, {side.bpp:.3f} bpp" for side in (pair.a, pair.b)]
     for metric in pair.metrics:
         value = pair.values[metric.key]
-        text = "–" if value is None else f"{value:.{metric.digits}f}"
-        scaled = "" if value is None or not metric.to_scale else f" ({metric.to_scale(value):.2f} dB)"
-        lines.append(f"{metric.label}: {text}{scaled}{', lower is better' if metric.lower_is_better else ''}")
+        if value is None:
+            lines.append(f"{metric.label}: – (not defined for pictures as small as these)")
+            continue
+        scaled = f" ({metric.to_scale(value):.2f} dB)" if metric.to_scale else ""
+        better = ", lower is better" if metric.lower_is_better else ""
+        lines.append(f"{metric.label}: {value:.{metric.digits}f}{scaled}{better}")
     return [*lines, f"greatest difference of a sample: {pair.greatest_difference} of 255"]
 
 

@@ -347,6 +347,14 @@ def test_two_pictures_are_compared(run: Run, folder: Path) -> None:
     assert row["psnr"] is None and row["ms-ssim"] == 1 and row["greatest_difference"] == 0
 
 
+def test_a_measure_that_small_pictures_do_not_have_says_so(run: Run, folder: Path) -> None:
+    Image.fromarray(photo_like(96, 80)).save("a.png")
+    done = run("compare", "a.png", "a.png", "--metrics", "psnr,ms-ssim")
+    assert done.code == 0
+    assert "MS-SSIM: – (not defined for pictures as small as these)" in done.out.decode()
+    assert run("compare", "a.png", "a.png", "--json").rows[0]["ms-ssim"] is None
+
+
 @pytest.mark.parametrize(
     ("names", "options", "code"),
     [
