@@ -7,6 +7,7 @@ unsupported · 4 .gnc damaged or too new · 5 model missing or wrong · 6 limit 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,7 @@ from gancodec.cli import (
     suggestions,
 )
 from gancodec.cli.app import app
+from gancodec.cli.repetition import refuse_repeated_lists
 
 COMMANDS: Final = (codec_commands, helping_commands, measuring_commands, running_commands)
 """Importing them puts their commands into the application, in this order."""
@@ -54,7 +56,8 @@ def _run(argv: Sequence[str] | None) -> int:
     # pipes by itself, differently from version to version.
     completing.prepare()
     parser = typer.main.get_command(app)
-    arguments = None if argv is None else list(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    refuse_repeated_lists(parser, arguments)
     try:
         task = parser.main(args=arguments, prog_name=completing.PROGRAM, standalone_mode=False)
     except _UsageError as error:

@@ -347,6 +347,27 @@ def test_two_pictures_are_compared(run: Run, folder: Path) -> None:
     assert row["psnr"] is None and row["ms-ssim"] == 1 and row["greatest_difference"] == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("eval", "a.png", "--codec", "photo", "--codec=extreme"),
+        ("eval", "a.png", "--effort", "0", "--against", "none", "--effort", "3"),
+        ("bench", "--sizes", "64x64", "--sizes", "128x128"),
+        ("train", "--lambda-x", "6", "--lambda-x", "12"),
+    ],
+)
+def test_a_list_given_in_parts_is_refused(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
+    """The last part alone would count."""
+    done = run(*arguments)
+    assert done.code == 2 and len(done.lines) == 1
+    assert "given more than once" in done.lines[0] and "commas" in done.lines[0]
+
+
+def test_what_stands_behind_a_double_dash_is_no_option(run: Run, folder: Path) -> None:
+    done = run("eval", "--codec", "photo", "--", "--codec")
+    assert "given more than once" not in done.lines[-1]
+
+
 def test_a_measure_that_small_pictures_do_not_have_says_so(run: Run, folder: Path) -> None:
     Image.fromarray(photo_like(96, 80)).save("a.png")
     done = run("compare", "a.png", "a.png", "--metrics", "psnr,ms-ssim")
