@@ -38,10 +38,15 @@ def initialise_shortcuts(encoder: nn.Conv2d, generator: nn.Conv2d, pictures_NCHW
 
 @torch.no_grad()
 def initialise_klt(model: PhotoModel, pictures_NCHW: Tensor) -> None:
-    """Set shortcuts and the gains g = 4·σ_c·sqrt(lambda/0.0483) of ``photo``; pictures as above."""
+    """Set shortcuts and gains of ``photo``; pictures as above."""
     sigma = initialise_shortcuts(model.encoder.shortcut, model.generator.shortcut, pictures_NCHW)
-    quality = torch.linspace(0, 100, model.config.anchors, dtype=torch.float64)
-    log_step = 0.5 * torch.log(published_lambda(lambda_r(quality)) / LAMBDA_REFERENCE)
-    log_gain = torch.log(GAIN_AT_REFERENCE * sigma) + log_step[:, None]
+    log_gain = initial_log_gain(sigma, model.config.anchors)
     model.gains.log_gain_AM.copy_(log_gain)
     model.generator_gains.log_gain_AM.copy_(-log_gain)
+
+
+def initial_log_gain(sigma_M: Tensor, anchors: int) -> Tensor:
+    """log g [A, M] at every anchor quality, of channels with that σ in pixels: g = 4·σ·sqrt(lambda/0.0483)."""
+    quality = torch.linspace(0, 100, anchors, dtype=torch.float64)
+    log_step = 0.5 * torch.log(published_lambda(lambda_r(quality)) / LAMBDA_REFERENCE)
+    return torch.log(GAIN_AT_REFERENCE * sigma_M) + log_step[:, None]

@@ -143,6 +143,11 @@ def load_preset(codec: str, changes: Path | None = None, *, max_minutes: float =
     return Preset(model=config_from_values(values["model"] | {"codec": codec}), stages=stages)
 
 
+def asked_sizes(changes: Path | None) -> set[str]:
+    """Names of the model's sizes that a file of changes states.  Raises ConfigError as ``load_preset``."""
+    return set() if changes is None else set(_read_changes(changes).get("model", {}))
+
+
 def _read_changes(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from gancodec.errors import ConfigError, MissingModelError
-from gancodec.networks.config import ModelConfig, config_from_values
+from gancodec.networks.config import ModelConfig, PhotoConfig, config_from_values
 from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import read_progress
-from gancodec.training.config import TrainConfig, load_preset
+from gancodec.training.config import TrainConfig, asked_sizes, load_preset
 
 GPU_BATCH = 64
 """Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
@@ -123,14 +123,19 @@ def _gentler(stage: TrainConfig, request: Request) -> TrainConfig:
 
 
 def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelConfig:
-    """Those of the codec to start from, else the preset's."""
+    """Those of the codec to start from, with as many latent channels as were asked for; without one, the preset's."""
     if init is None:
         return preset
     model = config_from_values(stored_configuration(init))
-    for name, value in request.model.items():
-        if getattr(model, name) != value:
+    grows = isinstance(model, PhotoConfig) and request.stage != "realism"
+    for name in sorted(asked_sizes(request.preset) | request.model.keys()):
+        before, value = getattr(model, name), getattr(preset, name)
+        if grows and name == "latent_channels" and value > before:
+            model = replace(model, latent_channels=value)
+        elif before != value:
             raise ConfigError(
-                f"{init} has {name} {getattr(model, name)}, not {value}", hint="start from scratch with --init none"
+                f"{init} has {name} {before}, not {value}",
+                hint="only latent_channels can grow, in stage fidelity; or start from scratch with --init none",
             )
     return model
 

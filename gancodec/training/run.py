@@ -34,6 +34,7 @@ from gancodec.training.data import CropPlan, Photos, central_squares, load_photo
 from gancodec.training.export import Exporter, trained_with
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
+from gancodec.training.growth import grown
 from gancodec.training.loop import Interruption, Surroundings, run_stage
 from gancodec.training.plan import Job, Request, check_jobs, described, plan_jobs
 from gancodec.training.stage import Stage
@@ -200,6 +201,9 @@ class _Runner:
             weights = self._load(self.job.init)
             assert isinstance(weights, PhotoWeights)
             model = photo_model(weights)
+            if self.job.model.latent_channels > model.config.latent_channels:
+                self.report(f"growing to {self.job.model.latent_channels} latent channels")
+                model = grown(model, self.job.model.latent_channels, self._klt_pictures(config))
             shift_quality(model, self._cheaper_bits(config))
             return model
         model = PhotoModel(self.job.model)

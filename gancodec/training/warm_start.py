@@ -19,6 +19,7 @@ from gancodec.networks.factorised import FactorisedPrior
 from gancodec.networks.index_twin import restore_index
 from gancodec.networks.photo import Gains, PhotoModel
 from gancodec.networks.quality import LAMBDA_R_RATIO
+from gancodec.training.growth import padded
 from gancodec.weights import ExtremeWeights, PhotoWeights, Synthesis
 
 DENSITY_STEPS = 300
@@ -52,14 +53,15 @@ def extreme_model(weights: ExtremeWeights) -> ExtremeModel:
 def carry_over(fidelity: Synthesis, start: Synthesis, start_realism: Synthesis, ratio: float) -> Synthesis:
     """fidelity + (start_realism − start): what a realism generator had learnt, on top of a generator trained further.
 
-    All of one configuration.  ``ratio`` as in ``shift_quality``, by which ``start`` was shifted before that training.
+    All of one configuration, but that ``fidelity`` may have more latent channels, of which realism knows nothing yet.
+    ``ratio`` as in ``shift_quality``, by which ``start`` was shifted before that training.
     """
     before, realism = deepcopy(start), deepcopy(start_realism)
     for generator in (before, realism):
         shift_quality(generator, ratio)
     carried = deepcopy(fidelity)
     for name, value in carried.state_dict().items():
-        value.add_(realism.state_dict()[name] - before.state_dict()[name])
+        value.add_(padded(realism.state_dict()[name] - before.state_dict()[name], value.shape))
     return carried
 
 

@@ -1,0 +1,107 @@
+"""A trained ``photo`` model with more latent channels, that codes as it did and can do better at once.
+
+The new channels are those linear ones that restore most of what the old codec loses at quality 100:
+
+    e = x − x̂(x),   U the leading eigenvectors of E[eeᵀ],   y_new = S·(x − mean),  S the regression of Uᵀe on x
+
+each of unit variance on photographs, as the KLT channels of the start are, and x̂ += V·y_new with V the regression of e
+on y_new.  The other networks begin without seeing them, and expect them at 0 with about that variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gancodec.errors import ConfigError
+from gancodec.networks.blocks import unshuffle
+from gancodec.networks.config import LATENT_STRIDE
+from gancodec.networks.klt import initial_log_gain
+from gancodec.networks.photo import PhotoModel
+
+PATCH = 3 * LATENT_STRIDE**2
+"""Values of a patch: those of one latent position's pixels."""
+BATCH = 4
+LOSSY_QUALITY = 100.0
+RIDGE = 1e-6
+"""Added to the variances of pixels in [−1, 1], so that flat pictures have a regression too."""
+SMALLEST_DEVIATION = 1e-4
+
+
+@torch.no_grad()
+def grown(model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor) -> PhotoModel:
+    """A copy of ``model`` with so many latent channels; the first ones are the old ones.
+
+    pictures: [N, 3, H, W] in [−1, 1], sides multiples of 64; some thousand 16×16 patches at least.  Raises ConfigError
+    unless there are more channels than before.
+    """
+    before = model.config.latent_channels
+    if latent_channels <= before:
+        raise ConfigError(f"latent_channels is {latent_channels}, it was {before}", hint="a codec can only grow")
+    larger = PhotoModel(replace(model.config, latent_channels=latent_channels))
+    _take_over(larger, model)
+    analysis, mean, synthesis = _directions(model, latent_channels - before, pictures_NCHW)
+    encoder, generator = larger.encoder.shortcut, larger.generator.shortcut
+    assert encoder.bias is not None
+    encoder.weight[before:] = analysis[:, :, None, None].float()
+    encoder.bias[before:] = -(analysis @ mean).float()
+    generator.weight[:, before:] = synthesis[:, :, None, None].float()
+    log_gain = initial_log_gain(synthesis.norm(dim=0), model.config.anchors).float()
+    larger.gains.log_gain_AM[:, before:] = log_gain
+    larger.generator_gains.log_gain_AM[:, before:] = -log_gain
+    return larger
+
+
+def padded(value: Tensor, shape: torch.Size) -> Tensor:
+    """``value`` in the leading corner of zeros."""
+    larger = value.new_zeros(shape)
+    larger[tuple(slice(size) for size in value.shape)] = value
+    return larger
+
+
+def _take_over(larger: PhotoModel, model: PhotoModel) -> None:
+    """All weights; zeros for the new channels, but the start's small weights where integers will need a scale."""
+    channels = model.config.latent_channels
+    added = larger.config.latent_channels - channels
+    old = model.state_dict()
+    for name, value in larger.state_dict().items():
+        taken = old[name]
+        if name.startswith("index.steps.") and name.endswith("output.weight"):
+            taken = torch.cat((taken, value[channels:]))
+        elif name.startswith(("means.steps.", "index.steps.")) and name.endswith("input.weight"):
+            # The features of z stand behind the latent's.
+            latent, features = taken[:, :channels], taken[:, channels:]
+            taken = torch.cat((latent, latent.new_zeros(len(latent), added, 1, 1), features), 1)
+        value.copy_(padded(taken, value.shape))
+
+
+def _directions(model: PhotoModel, count: int, pictures_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """S [count, 768], mean [768] and V [768, count], float64."""
+    moments = torch.zeros(2 * PATCH, 2 * PATCH, dtype=torch.float64)
+    sums = torch.zeros(2 * PATCH, dtype=torch.float64)
+    number = 0
+    for start in range(0, len(pictures_NCHW), BATCH):
+        patches = unshuffle(pictures_NCHW[start : start + BATCH], 8)
+        latent = model.latent(patches, torch.full((len(patches),), LOSSY_QUALITY))
+        both = torch.cat((_rows(patches), _rows(patches - model.synthesise(latent))), 1).double()
+        moments += both.T @ both
+        sums += both.sum(0)
+        number += len(both)
+    mean = sums / number
+    covariance = moments / number - torch.outer(mean, mean)
+    of_x, of_both, of_error = covariance[:PATCH, :PATCH], covariance[:PATCH, PATCH:], covariance[PATCH:, PATCH:]
+    of_x = of_x + RIDGE * torch.eye(PATCH, dtype=torch.float64)
+    leading = torch.linalg.eigh(of_error).eigenvectors.flip(1)[:, :count]
+    analysis = torch.linalg.solve(of_x, of_both @ leading)
+    deviation = (analysis * (of_x @ analysis)).sum(0).sqrt().clamp(min=SMALLEST_DEVIATION)
+    analysis = analysis / deviation
+    of_new = analysis.T @ of_x @ analysis + RIDGE * torch.eye(count, dtype=torch.float64)
+    synthesis = torch.linalg.solve(of_new, analysis.T @ of_both).T
+    return analysis.T, mean[:PATCH], synthesis
+
+
+def _rows(patches_BChw: Tensor) -> Tensor:
+    """[B, 192, H/8, W/8] -> [B·h·w, 768]."""
+    return unshuffle(patches_BChw, 2).permute(0, 2, 3, 1).reshape(-1, PATCH)
