@@ -28,6 +28,7 @@ LOSSY_QUALITY = 100.0
 RIDGE = 1e-6
 """Added to the variances of pixels in [−1, 1], so that flat pictures have a regression too."""
 SMALLEST_DEVIATION = 1e-4
+"""Of a channel: where nothing is lost, there is nothing to add, but its gain must have a logarithm."""
 
 
 @torch.no_grad()
@@ -48,7 +49,7 @@ def grown(model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor) -> Pho
     encoder.weight[before:] = analysis[:, :, None, None].float()
     encoder.bias[before:] = -(analysis @ mean).float()
     generator.weight[:, before:] = synthesis[:, :, None, None].float()
-    log_gain = initial_log_gain(synthesis.norm(dim=0), model.config.anchors).float()
+    log_gain = initial_log_gain(synthesis.norm(dim=0).clamp(min=SMALLEST_DEVIATION), model.config.anchors).float()
     larger.gains.log_gain_AM[:, before:] = log_gain
     larger.generator_gains.log_gain_AM[:, before:] = -log_gain
     return larger

@@ -45,7 +45,7 @@ from gancodec.weights.tensors import tensors_digest
 from gancodec.writing import write_file
 
 KLT_MEGAPIXELS = 26.0
-"""Of crops that a run from scratch takes its transform from."""
+"""Of crops that a run takes its transform from, if it begins from scratch, or the channels by which a codec grows."""
 SQUARE_PX = 384
 SQUARES = 16
 VALID_MEGAPIXELS = 200.0

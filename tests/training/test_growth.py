@@ -64,6 +64,13 @@ def test_new_channels_are_of_unit_variance_and_become_a_codec(larger: PhotoModel
     assert assemble(larger).config.latent_channels == MORE
 
 
+def test_flat_pictures_make_sound_weights() -> None:
+    """They have no directions at all."""
+    larger = grown(make_tiny_model(), MORE, torch.full((8, 3, 64, 64), 0.25))
+    assert all(bool(value.isfinite().all()) for value in larger.state_dict().values())
+    assemble(larger)
+
+
 @pytest.mark.parametrize("channels", [8, TINY.latent_channels])
 def test_a_codec_cannot_shrink(channels: int, pictures: Tensor) -> None:
     with pytest.raises(ConfigError, match="can only grow"):
