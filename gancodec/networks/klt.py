@@ -20,7 +20,7 @@ def initialise_shortcuts(encoder: nn.Conv2d, generator: nn.Conv2d, pictures_NCHW
     encoder: 768 -> M, generator: M -> 768, both 1×1.  pictures: [N, 3, H, W] in [−1, 1], sides multiples of 16; some
     thousand 16×16 patches at least.
     """
-    patches = unshuffle(unshuffle(pictures_NCHW, 8), 2).permute(0, 2, 3, 1).flatten(0, 2).double()
+    patches = patch_rows(unshuffle(pictures_NCHW, 8)).double()
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov(patches.T))
     order = torch.argsort(values, descending=True)[: encoder.out_channels]
@@ -50,3 +50,8 @@ def initial_log_gain(sigma_M: Tensor, anchors: int) -> Tensor:
     quality = torch.linspace(0, 100, anchors, dtype=torch.float64)
     log_step = 0.5 * torch.log(published_lambda(lambda_r(quality)) / LAMBDA_REFERENCE)
     return torch.log(GAIN_AT_REFERENCE * sigma_M) + log_step[:, None]
+
+
+def patch_rows(patches_BChw: Tensor) -> Tensor:
+    """Pixels, unshuffled by 8, a row for each latent position: [B, 192, H/8, W/8] -> [B·h·w, 768]."""
+    return unshuffle(patches_BChw, 2).permute(0, 2, 3, 1).flatten(0, 2)

@@ -110,6 +110,8 @@ class Preset:
 
     model: ModelConfig
     stages: dict[str, TrainConfig]
+    asked_sizes: frozenset[str] = frozenset()
+    """Names of the model's sizes that were asked for, not taken as they are."""
 
     def changed(self, model: Mapping[str, Any], training: Mapping[str, Any]) -> Preset:
         """The preset with some values of model and all stages replaced.  Raises ConfigError for values that do not
@@ -117,6 +119,7 @@ class Preset:
         return Preset(
             model=replace(self.model, **model),
             stages={name: replace(stage, **training) for name, stage in self.stages.items()},
+            asked_sizes=self.asked_sizes | model.keys(),
         )
 
 
@@ -128,8 +131,11 @@ def load_preset(codec: str, changes: Path | None = None, *, max_minutes: float =
     if codec not in FAMILIES:
         raise ConfigError(f"there is no codec {codec!r} to train", hint=f"use one of {', '.join(FAMILIES)}")
     values = tomllib.loads((files("gancodec") / "presets" / f"{codec}.toml").read_text(encoding="utf-8"))
+    asked_sizes: frozenset[str] = frozenset()
     if changes is not None:
-        values = _merged(values, _read_changes(changes), f"{changes}: ")
+        changed = _read_changes(changes)
+        values = _merged(values, changed, f"{changes}: ")
+        asked_sizes = frozenset(changed.get("model", {}))
         if values["codec"] != codec:
             raise ConfigError(f"{changes} is for {values['codec']}, not {codec}", hint="give that with --codec")
     stages = {}
@@ -140,12 +146,8 @@ def load_preset(codec: str, changes: Path | None = None, *, max_minutes: float =
         if given.keys() != wanted:
             raise ConfigError(f"preset {codec}, stage {name}: {sorted(given.keys() ^ wanted)} missing or unknown")
         stages[name] = TrainConfig(**given)
-    return Preset(model=config_from_values(values["model"] | {"codec": codec}), stages=stages)
-
-
-def asked_sizes(changes: Path | None) -> set[str]:
-    """Names of the model's sizes that a file of changes states.  Raises ConfigError as ``load_preset``."""
-    return set() if changes is None else set(_read_changes(changes).get("model", {}))
+    model = config_from_values(values["model"] | {"codec": codec})
+    return Preset(model=model, stages=stages, asked_sizes=asked_sizes)
 
 
 def _read_changes(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gancodec.training.generative import ExtremeStage, RealismStage
 from gancodec.training.journal import note
 from gancodec.training.plan import NOT_STATED
 from gancodec.training.stage import Stage
-from gancodec.weights import PhotoWeights, Weights, save_weights
+from gancodec.weights import PhotoWeights, Synthesis, Weights, save_weights
 
 FITTED_MEGAPIXELS = 30.0
 FITTED_PX = 768
@@ -43,6 +43,8 @@ class Exporter:
     """Tables are fitted to them."""
     squares: list[NDArray[np.uint8]]
     """Batches of squares to compare files with their estimate on."""
+    carry_over: Callable[[Synthesis], Synthesis | None]
+    """A realism generator for the fidelity generator of ``photo`` that was trained; None if there is none to go by."""
     report: Callable[[str], None]
 
     def write(self, stage: Stage, base: PhotoWeights | None, base_path: Path) -> None:
@@ -86,7 +88,8 @@ class Exporter:
             stage.average.index.rounding = True  # as it will be stored
             photo = export_photo.export_photo(stage.average, pictures)
             self._compare(stage, *export_photo.file_against_estimate(photo, stage.average, compared))
-            return photo
+            realism = self.carry_over(photo.fidelity)
+            return photo if realism is None else export_photo.export_realism(photo, realism)
         assert isinstance(stage, ExtremeStage)
         extreme = export_extreme.assemble_extreme(stage.average)
         export_extreme.fit_extreme_tables(extreme, pictures)

@@ -18,7 +18,7 @@ from torch import Tensor
 from gancodec.errors import ConfigError
 from gancodec.networks.blocks import unshuffle
 from gancodec.networks.config import LATENT_STRIDE
-from gancodec.networks.klt import initial_log_gain
+from gancodec.networks.klt import initial_log_gain, patch_rows
 from gancodec.networks.photo import PhotoModel
 
 PATCH = 3 * LATENT_STRIDE**2
@@ -86,7 +86,7 @@ def _directions(model: PhotoModel, count: int, pictures_NCHW: Tensor) -> tuple[T
     for start in range(0, len(pictures_NCHW), BATCH):
         patches = unshuffle(pictures_NCHW[start : start + BATCH], 8)
         latent = model.latent(patches, torch.full((len(patches),), LOSSY_QUALITY))
-        both = torch.cat((_rows(patches), _rows(patches - model.synthesise(latent))), 1).double()
+        both = torch.cat((patch_rows(patches), patch_rows(patches - model.synthesise(latent))), 1).double()
         moments += both.T @ both
         sums += both.sum(0)
         number += len(both)
@@ -101,8 +101,3 @@ def _directions(model: PhotoModel, count: int, pictures_NCHW: Tensor) -> tuple[T
     of_new = analysis.T @ of_x @ analysis + RIDGE * torch.eye(count, dtype=torch.float64)
     synthesis = torch.linalg.solve(of_new, analysis.T @ of_both).T
     return analysis.T, mean[:PATCH], synthesis
-
-
-def _rows(patches_BChw: Tensor) -> Tensor:
-    """[B, 192, H/8, W/8] -> [B·h·w, 768]."""
-    return unshuffle(patches_BChw, 2).permute(0, 2, 3, 1).reshape(-1, PATCH)

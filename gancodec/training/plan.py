@@ -15,7 +15,7 @@ from gancodec.errors import ConfigError, MissingModelError
 from gancodec.networks.config import ModelConfig, PhotoConfig, config_from_values
 from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import read_progress
-from gancodec.training.config import TrainConfig, asked_sizes, load_preset
+from gancodec.training.config import Preset, TrainConfig, load_preset
 
 GPU_BATCH = 64
 """Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
@@ -104,7 +104,7 @@ def plan_jobs(request: Request, device: torch.device) -> list[Job]:
         name = name if len(lambdas) == 1 else f"{name}-lambda-x-{value:g}"
         # Every next one starts where its neighbour ended.
         init = jobs[-1].path if jobs else _first_init(request, preset.model, out / f"{name}{SUFFIX}")
-        model = jobs[-1].model if jobs else _sizes(request, preset.model, init)
+        model = jobs[-1].model if jobs else _sizes(request, preset, init)
         changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
         if init is not None:
             changed = {each: _gentler(stage, request) for each, stage in changed.items()}
@@ -122,14 +122,14 @@ def _gentler(stage: TrainConfig, request: Request) -> TrainConfig:
     return replace(stage, **{name: getattr(stage, name) * stage.warm_start_share for name in names})
 
 
-def _sizes(request: Request, preset: ModelConfig, init: Path | None) -> ModelConfig:
+def _sizes(request: Request, preset: Preset, init: Path | None) -> ModelConfig:
     """Those of the codec to start from, with as many latent channels as were asked for; without one, the preset's."""
     if init is None:
-        return preset
+        return preset.model
     model = config_from_values(stored_configuration(init))
     grows = isinstance(model, PhotoConfig) and request.stage != "realism"
-    for name in sorted(asked_sizes(request.preset) | request.model.keys()):
-        before, value = getattr(model, name), getattr(preset, name)
+    for name in sorted(preset.asked_sizes):
+        before, value = getattr(model, name), getattr(preset.model, name)
         if grows and name == "latent_channels" and value > before:
             model = replace(model, latent_channels=value)
         elif before != value:

@@ -132,8 +132,9 @@ class _Runner:
         self.report, self.interruption = report, interruption
         self.path = job.path
         self.exporter = Exporter(
-            path=job.path, name=job.name, licence=request.licence, photos=photos, squares=squares, report=report
-        )
+            path=job.path, name=job.name, licence=request.licence, photos=photos, squares=squares,
+            carry_over=self._carried_over, report=report,
+        )  # fmt: skip
         self.base: PhotoWeights | None = None
         self.base_digest: str | None = None
         """Names all of the codec that stage realism takes as given."""
@@ -182,7 +183,7 @@ class _Runner:
             assert self.base is not None
             stage = RealismStage(
                 photo_model(self.base), config, self.device, self.world, features=self.features,
-                refined=self.base.realism or (None if resumes else self._carried_over(config)),
+                refined=self.base.realism,
             )  # fmt: skip
         else:
             stage = ExtremeStage(
@@ -218,16 +219,16 @@ class _Runner:
         before = trained_with(self.job.init)
         return config.lambda_x / config.lambda_r / (before["lambda_x"] / before["lambda_r"])
 
-    def _carried_over(self, config: TrainConfig) -> Synthesis | None:
+    def _carried_over(self, fidelity: Synthesis) -> Synthesis | None:
         """What the codec to start from had learnt of realism, on top of the generator that stage fidelity has made."""
         if self.job.init is None:
             return None
         start = self._load(self.job.init)
         if not isinstance(start, PhotoWeights) or start.realism is None:
             return None
-        assert self.base is not None
         self.report(f"realism: carrying over that of {self.job.init}")
-        return carry_over(self.base.fidelity, start.fidelity, start.realism, self._cheaper_bits(config))
+        ratio = self._cheaper_bits(self.job.stages["fidelity"])
+        return carry_over(fidelity, start.fidelity, start.realism, ratio)
 
     def _extreme_model(self, config: TrainConfig, *, fresh: bool) -> ExtremeModel:
         assert isinstance(self.job.model, ExtremeConfig)

@@ -173,20 +173,17 @@ def test_sizes_come_from_the_codec_to_start_from(
         go(photo_folder, tmp_path / "third", codec="extreme", init=str(first.path), model={"symbol_channels": 8})
 
 
-def test_a_codec_grows_as_the_preset_file_asks(
+def test_a_codec_grows_as_asked(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "KLT_MEGAPIXELS", 1.0)
     first = go(photo_folder, tmp_path / "first")
-    wider = tmp_path / "wider.toml"
-    wider.write_text("[model]\nlatent_channels = 32\n", encoding="utf-8")
     said: list[str] = []
     second = go(photo_folder, tmp_path / "second", said, init=str(first.path), model={"latent_channels": 32})
     assert "growing to 32 latent channels" in said and f"realism: carrying over that of {first.path}" in said
     assert second.finished and read_entry(second.path).has_realism
     model = json.loads((tmp_path / "second" / "configuration.json").read_text())["model"]
     assert model["latent_channels"] == 32
-    assert plan.asked_sizes(wider) == {"latent_channels"} and plan.asked_sizes(None) == set()
     for wrong in ({"latent_channels": 16}, {"latent_channels": 32, "channels_8": 16}):
         with pytest.raises(ConfigError, match="only latent_channels can grow"):
             go(photo_folder, tmp_path / "third", init=str(first.path), model=wrong)
@@ -210,6 +207,9 @@ def test_realism_of_the_codec_to_start_from_is_carried_over(photo_folder: Path, 
         second = go(photo_folder, out, said, init=str(first.path), lambda_x=(lambda_x,))
         assert f"realism: carrying over that of {first.path}" in said
         assert second.finished and read_entry(second.path).has_realism
+    said = []
+    alone = go(photo_folder, tmp_path / "alone", said, init=str(first.path), stage="fidelity")
+    assert f"realism: carrying over that of {first.path}" in said and read_entry(alone.path).has_realism
     fidelity = go(photo_folder, tmp_path / "fidelity", stage="fidelity")
     said = []
     go(photo_folder, tmp_path / "third", said, init=str(fidelity.path))
