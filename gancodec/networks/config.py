@@ -31,7 +31,7 @@ class PhotoConfig:
     """Channels at 1/8 of the picture's size, encoder and generator."""
     channels_16: int = 224
     """Channels at 1/16 of the picture's size, encoder and generator."""
-    latent_channels: int = 256
+    latent_channels: int = 384
     """Channels M of the latent y; a multiple of 4, for the four groups of the context."""
     hyper_channels: int = 64
     """Channels of the hyper-latent z."""

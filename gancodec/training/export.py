@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from gancodec.networks.photo import PhotoModel
 from gancodec.networks.quality import LAMBDA_X
 from gancodec.registry import read_metadata
 from gancodec.training import export_extreme, export_photo
@@ -19,13 +22,19 @@ from gancodec.training.diagnostics import Watch
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
 from gancodec.training.journal import note
+from gancodec.training.muting import mute_channels
 from gancodec.training.plan import NOT_STATED
-from gancodec.training.stage import Stage
+from gancodec.training.stage import Stage, to_patches
 from gancodec.weights import PhotoWeights, Synthesis, Weights, save_weights
 
 FITTED_MEGAPIXELS = 30.0
 FITTED_PX = 768
 """Tables are fitted to so much of the training photos, cut to squares of that side."""
+MUTING_PX = 256
+MUTING_SQUARES = 40
+"""Channels are muted by so many squares of that side of the same photos; every fifth measures, the others decide."""
+MUTING_FROM_S = 1200.0
+"""Of training: it takes minutes on a core, which a trial run would not want to wait for."""
 COMPARED = 4
 """Squares whose files are compared with their estimate."""
 NOTES = "training"
@@ -85,9 +94,11 @@ class Exporter:
         pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
         compared = list(np.concatenate(self.squares)[:COMPARED])
         if isinstance(stage, FidelityStage):
-            stage.average.index.rounding = True  # as it will be stored
-            photo = export_photo.export_photo(stage.average, pictures)
-            self._compare(stage, *export_photo.file_against_estimate(photo, stage.average, compared))
+            model = deepcopy(stage.average)
+            model.index.rounding = True  # as it will be stored
+            self._mute(model, pictures, stage)
+            photo = export_photo.export_photo(model, pictures)
+            self._compare(stage, *export_photo.file_against_estimate(photo, model, compared))
             realism = self.carry_over(photo.fidelity)
             return photo if realism is None else export_photo.export_realism(photo, realism)
         assert isinstance(stage, ExtremeStage)
@@ -95,6 +106,16 @@ class Exporter:
         export_extreme.fit_extreme_tables(extreme, pictures)
         self._compare(stage, *export_extreme.file_against_estimate(extreme, compared))
         return extreme
+
+    def _mute(self, model: PhotoModel, pictures: Sequence[NDArray[np.uint8]], stage: FidelityStage) -> None:
+        squares = _squares(pictures, MUTING_PX)
+        if len(squares) < MUTING_SQUARES or stage.progress.seconds < MUTING_FROM_S:
+            return
+        chosen = [squares[len(squares) * number // MUTING_SQUARES] for number in range(MUTING_SQUARES)]
+        patches = torch.stack([to_patches(square[None], stage.device) for square in chosen])
+        measuring = torch.arange(MUTING_SQUARES) % 5 == 0
+        muted_AM = mute_channels(model, patches[measuring], patches[~measuring], stage.config)
+        self.report(f"muted channels, from quality 0 to 100: {', '.join(str(int(count)) for count in muted_AM.sum(1))}")
 
     def _compare(self, stage: Stage, file_bits: float, estimated_bits: float) -> None:
         difference = file_bits / estimated_bits - 1
@@ -104,6 +125,16 @@ class Exporter:
         for message in watch.compare_file(file_bits, estimated_bits):
             self.report(f"warning: {message}")
             note(self.path.parent, stage.name, stage.progress.step, {"warning": message})
+
+
+def _squares(pictures: Sequence[NDArray[np.uint8]], side: int) -> list[NDArray[np.uint8]]:
+    """All that the pictures can be cut into."""
+    return [
+        picture[top : top + side, left : left + side]
+        for picture in pictures
+        for top in range(0, picture.shape[0] - side + 1, side)
+        for left in range(0, picture.shape[1] - side + 1, side)
+    ]
 
 
 def training_notes(path: Path) -> dict[str, Any]:

@@ -253,14 +253,14 @@ def test_the_metric_of_requests_says_what_is_in_it(service: Service) -> None:
 
 def test_given_up_requests_do_not_add_up_to_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread cannot be stopped: one that nobody waits for keeps its place until it is done."""
-    with serving(codecs=[TINY], threads=2, deadline_s=0.2) as service:
+    with serving(codecs=[TINY], threads=2, deadline_s=0.4, max_effort=0) as service:
         now, most, lock = [0], [0], threading.Lock()
 
         def slow(*_: Any) -> Any:
             with lock:
                 now[0] += 1
                 most[0] = max(most[0], now[0])
-            time.sleep(0.7)
+            time.sleep(0.9)
             with lock:
                 now[0] -= 1
 

@@ -30,7 +30,7 @@ def test_file_replaces_the_values_it_has(tmp_path: Path) -> None:
         """,
     )
     own, preset = load_preset("photo", path), load_preset("photo")
-    assert own.model.latent_channels == 320 and preset.model.latent_channels == 256  # type: ignore[union-attr]
+    assert own.model.latent_channels == 320 and preset.model.latent_channels == 384  # type: ignore[union-attr]
     assert own.asked_sizes == {"latent_channels"} and preset.asked_sizes == frozenset()
     assert own.stages["fidelity"].clip == 1 and own.stages["realism"].discriminator_widths == (16, 16)
     assert own.stages["realism"].learning_rate == 1e-4

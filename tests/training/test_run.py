@@ -191,6 +191,18 @@ def test_a_codec_grows_as_asked(
         go(photo_folder, tmp_path / "third", init=str(first.path), stage="realism", model={"latent_channels": 32})
 
 
+def test_channels_are_muted_before_tables_are_fitted(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MUTING_PX", 64)
+    monkeypatch.setattr(export, "MUTING_SQUARES", 4)
+    monkeypatch.setattr(export, "MUTING_FROM_S", 0)
+    said: list[str] = []
+    go(photo_folder, tmp_path / "mine", said, stage="fidelity")
+    [line] = [line for line in said if line.startswith("muted channels, from quality 0 to 100: ")]
+    assert len(line.split(", ")[1:]) == TINY.anchors
+
+
 def test_perceptual_weight_needs_features(photo_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no features"):
         go(photo_folder, tmp_path / "run", training={"lambda_p": 1.0})
