@@ -25,6 +25,8 @@ from gancodec.networks.steps import step_masks
 
 SCALE_MIN = 0.05
 SCALE_MAX = 64.0
+HEARD_FROM = 0.4
+"""Distance from 0, in steps, from which on a latent has its whole gradient through rounding."""
 
 
 class Gains(nn.Module):
@@ -127,7 +129,7 @@ class PhotoModel(nn.Module):
         symbols, known, mean0 = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
         for step, mask in enumerate(masks):
             mean0_step = self.means.step(step, known, hyper) * mask
-            symbols_step = straight_through_round(y - gain * mean0_step) * mask
+            symbols_step = round_latent(y - gain * mean0_step) * mask
             mean0 = mean0 + mean0_step
             symbols = symbols + symbols_step
             known = known + mean0_step + symbols_step / gain
@@ -170,6 +172,16 @@ class PhotoModel(nn.Module):
     def residual_bits(self, residual: Tensor, log_scale: Tensor) -> Tensor:
         """−log2 p of each residual."""
         return logistic_bits(residual, log_scale)
+
+
+def round_latent(x: Tensor) -> Tensor:
+    """round(x), with the gradient of x times min(1, |x|/0.4)².
+
+    The identity's gradient tells an encoder that what rounds to 0 arrives all the same, and has it enlarge weak latents
+    until symbols fire that are not worth their bits (docs/decisions/0006-muted-channels.md).
+    """
+    heard = x * (x.detach().abs() / HEARD_FROM).clamp(max=1).square()
+    return heard + (x.round() - heard).detach()
 
 
 def uniform_like(x: Tensor, generator: torch.Generator) -> Tensor:

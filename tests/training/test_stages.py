@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gancodec.errors import ConfigError, WrongModelError
-from gancodec.networks.photo import Forward, logistic_bits
+from gancodec.networks.photo import Forward, logistic_bits, round_latent
 from gancodec.networks.quality import lambda_r
 from gancodec.training.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from gancodec.training.config import TrainConfig, load_preset
@@ -65,6 +65,14 @@ def test_far_residual_still_pulls_its_scale() -> None:
     assert torch.isfinite(bits).all() and bits.item() > 1000
     assert log_scale.grad is not None and log_scale.grad.item() < -100
     assert residual.grad is not None and residual.grad.item() > 1
+
+
+def test_latents_that_round_to_zero_hardly_hear_of_the_picture() -> None:
+    residual = torch.tensor([0.0, -0.1, 0.2, 0.4, -0.49, 0.51, -3.2, 7.0], requires_grad=True)
+    rounded = round_latent(residual)
+    torch.testing.assert_close(rounded, residual.detach().round())
+    rounded.sum().backward()
+    torch.testing.assert_close(residual.grad, torch.tensor([0, 1 / 16, 1 / 4, 1, 1, 1, 1, 1]))
 
 
 def test_learns(make: Make, photos: Photos) -> None:
