@@ -1,8 +1,8 @@
 """Latent channels that cost more bits than their squared error is worth are muted, quality by quality.
 
-Straight-through rounding tells an encoder that a latent which rounds to 0 arrives all the same, so latents of weak
-channels grow until symbols fire, whether these are worth their bits or not.  No gradient says so; real symbols do.  At
-every anchor quality
+Straight-through gradients tell an encoder that a latent which rounds to 0 arrives all the same, so weak channels grow
+until symbols fire, whether these are worth their bits or not; ``round_latent`` lessens that and does not end it.  What
+no gradient says, real symbols do.  At every anchor quality
 
     ratio_c = lambda_X·(D without the symbols of channel c − D) / (lambda_R·bits of channel c)
 
