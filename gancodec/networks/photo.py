@@ -99,7 +99,8 @@ class PhotoModel(nn.Module):
 
         patches: [B, 192, H/8, W/8] in [−1, 1]; quality: [B] in 0..100.  The rate is that of values with additive
         uniform noise (Ballé et al. 2017, arXiv:1611.01704), distortion and context see rounded ones with
-        straight-through gradients (Minnen and Singh 2020, arXiv:2007.08739; weakened by ``round_latent``).  ``noise`` None: rounded everywhere.
+        straight-through gradients (Minnen and Singh 2020, arXiv:2007.08739; weakened by ``round_latent``).  ``noise``
+        None: rounded everywhere.
         """
         latent = self.latent(patches_BChw, quality_B)
         log_scale = self.log_scale(latent)
