@@ -33,14 +33,15 @@ from gancodec.networks.photo import SCALE_MIN, PhotoModel, bounded_log_scale
 from gancodec.training.config import load_preset
 from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch
 from gancodec.training.objective import psnr_from_mse, rate_distortion
-from gancodec.training.run import KLT_MEGAPIXELS
 from gancodec.training.stage import parameter_groups, to_patches
+from gancodec.training.start import KLT_MEGAPIXELS
 from gancodec.training.world import fast_arithmetic
 
 PRESET = load_preset("photo")
 CONFIG = PRESET.stages["fidelity"]
 assert isinstance(PRESET.model, PhotoConfig)
-BASE: PhotoConfig = PRESET.model
+BASE: PhotoConfig = replace(PRESET.model, latent_channels=256)
+"""That of docs/decisions/0003 and 0004."""
 QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
 SYMBOL_LIMIT = 255
 FIT_BATCHES = 40

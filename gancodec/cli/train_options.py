@@ -274,7 +274,10 @@ Init = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was interrupted.")]
 MaxMinutes = Annotated[
-    float, typer.Option("--max-minutes", metavar="MINUTES", help="Of training, for each codec; above 0.")
+    float,
+    typer.Option(
+        "--max-minutes", metavar="MINUTES", help="Of training, for each codec; above 0. Writing it comes on top."
+    ),
 ]
 Seed = Annotated[
     int | None,

@@ -115,10 +115,8 @@ def _summarise(trained: Sequence[Trained], *, as_json: bool) -> None:
         folder = shlex.quote(os.path.commonpath(made))
         report.data(f"files made with it open with the same --codec, or with {CODECS_VARIABLE}={folder}")
     if trained and not trained[-1].finished:
-        report.say(
-            f"interrupted; a checkpoint is in {trained[-1].path.parent}: "
-            "the same command with --resume goes on from there"
-        )
+        folders = [codec.path.parent for codec in trained if codec.path.parent.is_dir()]
+        report.say(f"interrupted; a checkpoint is in {folders[-1]}: the same command with --resume goes on from there")
 
 
 def _lost(out: Path) -> str:

@@ -26,7 +26,7 @@ from gancodec.networks.steps import step_masks
 SCALE_MIN = 0.05
 SCALE_MAX = 64.0
 HEARD_FROM = 0.4
-"""Distance from 0, in steps, from which on a latent has its whole gradient through rounding."""
+"""Distance from 0, in steps, from which on a residual has its whole gradient through rounding."""
 
 
 class Gains(nn.Module):
@@ -99,8 +99,8 @@ class PhotoModel(nn.Module):
 
         patches: [B, 192, H/8, W/8] in [−1, 1]; quality: [B] in 0..100.  The rate is that of values with additive
         uniform noise (Ballé et al. 2017, arXiv:1611.01704), distortion and context see rounded ones with
-        straight-through gradients (Minnen and Singh 2020, arXiv:2007.08739; weakened by ``round_latent``).  ``noise``
-        None: rounded everywhere.
+        straight-through gradients (Minnen and Singh 2020, arXiv:2007.08739), that of residuals weakened by
+        ``round_latent``, that of z the identity's.  ``noise`` None: rounded everywhere.
         """
         latent = self.latent(patches_BChw, quality_B)
         log_scale = self.log_scale(latent)
@@ -116,7 +116,7 @@ class PhotoModel(nn.Module):
         return Forward(self.synthesise(latent), bits_y, bits_z, residual, log_scale)
 
     def latent(self, patches_BChw: Tensor, quality_B: Tensor) -> Latent:
-        """Analysis and means, step by step, with rounded values; gradients pass as in ``round_latent``."""
+        """Analysis and means, step by step, with rounded values; gradients as in ``forward``."""
         weights = anchor_weights(quality_B, self.config.anchors)
         log_gain = self.gains.log(weights)
         gain = log_gain.exp()
@@ -176,10 +176,11 @@ class PhotoModel(nn.Module):
 
 
 def round_latent(x: Tensor) -> Tensor:
-    """round(x), with the gradient of x times min(1, |x|/0.4)².
+    """round(x), with the gradient of x times min(1, |x|/0.4)²; x: residuals y − gμ₀, in steps.
 
-    The identity's gradient tells an encoder that what rounds to 0 arrives all the same, and has it enlarge weak latents
-    until symbols fire that are not worth their bits (docs/decisions/0006-muted-channels.md).
+    The identity's gradient tells an encoder that what rounds to 0 arrives all the same, and has it enlarge weak
+    residuals until symbols fire that are not worth their bits.  The weaker it is, the more of the picture's error means
+    get to hear, which are what arrives in place of a residual of 0 (docs/decisions/0006-muted-channels.md).
     """
     heard = x * (x.detach().abs() / HEARD_FROM).clamp(max=1).square()
     return heard + (x.round() - heard).detach()

@@ -21,7 +21,7 @@ from gancodec.training.data import Photos, sample
 from gancodec.training.diagnostics import Watch
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
-from gancodec.training.journal import note
+from gancodec.training.journal import described, note
 from gancodec.training.muting import mute_channels
 from gancodec.training.plan import NOT_STATED
 from gancodec.training.stage import Stage, to_patches
@@ -32,7 +32,9 @@ FITTED_PX = 768
 """Tables are fitted to so much of the training photos, cut to squares of that side."""
 MUTING_PX = 256
 MUTING_SQUARES = 40
-"""Channels are muted by so many squares of that side of the same photos; every fifth measures, the others decide."""
+"""Channels are muted by so many squares of that side of the same photos."""
+MEASURING = 5
+"""Every fifth measures what channels are worth; the others decide."""
 MUTING_FROM_S = 1200.0
 """Of training: it takes minutes on a core, which a trial run would not want to wait for."""
 COMPARED = 4
@@ -109,13 +111,22 @@ class Exporter:
 
     def _mute(self, model: PhotoModel, pictures: Sequence[NDArray[np.uint8]], stage: FidelityStage) -> None:
         squares = _squares(pictures, MUTING_PX)
-        if len(squares) < MUTING_SQUARES or stage.progress.seconds < MUTING_FROM_S:
+        if stage.progress.seconds < MUTING_FROM_S or len(squares) < MUTING_SQUARES:
+            self.report(
+                f"channels stay as trained: to mute some takes {MUTING_FROM_S / 60:.0f} minutes of training, and "
+                f"{MUTING_SQUARES} squares of {MUTING_PX} pixels"
+            )
             return
+        self.report("muting channels that are not worth their bits; that takes minutes")
         chosen = [squares[len(squares) * number // MUTING_SQUARES] for number in range(MUTING_SQUARES)]
         patches = torch.stack([to_patches(square[None], stage.device) for square in chosen])
-        measuring = torch.arange(MUTING_SQUARES) % 5 == 0
+        measuring = torch.arange(MUTING_SQUARES) % MEASURING == 0
         muted_AM = mute_channels(model, patches[measuring], patches[~measuring], stage.config)
-        self.report(f"muted channels, from quality 0 to 100: {', '.join(str(int(count)) for count in muted_AM.sum(1))}")
+        counts = [int(count) for count in muted_AM.sum(1)]
+        numbers = stage.measured(model, self.squares)
+        self.report(f"muted channels, from quality 0 to 100: {', '.join(map(str, counts))}; now {described(numbers)}")
+        row = {"muted": counts} | {name: round(value, 5) for name, value in numbers.items()}
+        note(self.path.parent, stage.name, stage.progress.step, row)
 
     def _compare(self, stage: Stage, file_bits: float, estimated_bits: float) -> None:
         difference = file_bits / estimated_bits - 1

@@ -64,8 +64,11 @@ class FidelityStage(Stage):
         }  # fmt: skip
         return detached(numbers) | {"rate_share": share, "skipped": float(not taken)}
 
-    @torch.no_grad()
     def validate(self, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
+        return self.measured(self.average, batches)
+
+    @torch.no_grad()
+    def measured(self, model: PhotoModel, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
         """Rounded everywhere: the objective, estimated bpp and PSNR at each of VALID_QUALITIES."""
         result: dict[str, float] = {}
         total = 0.0
@@ -74,7 +77,7 @@ class FidelityStage(Stage):
             for pixels in batches:
                 patches = to_patches(pixels, self.device)
                 quality = torch.full((len(patches),), value, device=self.device)
-                terms = rate_distortion(self.average(patches, quality), patches, quality, self.config)
+                terms = rate_distortion(model(patches, quality), patches, quality, self.config)
                 rows.append((terms.loss.item(), terms.bpp.item(), terms.psnr.item()))
             loss, bpp, psnr = (float(np.mean(column)) for column in zip(*rows, strict=True))
             total += loss / len(VALID_QUALITIES)

@@ -56,7 +56,7 @@ def grown(model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor) -> Pho
 
 
 def padded(value: Tensor, shape: torch.Size) -> Tensor:
-    """``value`` in the leading corner of zeros."""
+    """``value`` in the leading corner of zeros of ``shape``, no dimension of which may be smaller than its own."""
     larger = value.new_zeros(shape)
     larger[tuple(slice(size) for size in value.shape)] = value
     return larger

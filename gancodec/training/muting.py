@@ -4,10 +4,10 @@ Straight-through gradients tell an encoder that a latent which rounds to 0 arriv
 until symbols fire, whether these are worth their bits or not; ``round_latent`` lessens that and does not end it.  What
 no gradient says, real symbols do.  At every anchor quality
 
-    ratio_c = lambda_X·(D without the symbols of channel c − D) / (lambda_R·bits of channel c)
+    ratio_c = lambda_X·(D without the symbols of channel c − D) / (lambda_R·bits per pixel of channel c)
 
 is measured, and of all channels below one of THRESHOLDS the set is muted that lowers the objective most on other
-pictures: their gains become so small that all their symbols are 0 and, in silent tables, cost nothing.
+pictures: their gains become so small that their symbols are 0 and, in silent tables, cost nothing.
 docs/decisions/0006-muted-channels.md.
 """
 
@@ -28,8 +28,9 @@ THRESHOLDS: Final = (0.05, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85)
 """Below 1, since what several channels restore together is more than the sum of what each does by itself."""
 PAST: Final = 0.003
 """Of the objective above the best: higher thresholds are not tried."""
-LOWERED: Final = 3.0
-"""Subtracted from log gains of muted channels; the generator's gains get it back."""
+SILENT: Final = 0.25
+"""In steps: the largest residual of a muted channel that was measured; from 0.5 on symbols would fire.  Less would mute
+the channel further on the way to the next anchor, where it is worth its bits."""
 LEAST_BITS: Final = 0.02
 """A channel that costs less in a picture is as good as muted."""
 TOGETHER: Final = 8
@@ -41,34 +42,36 @@ def mute_channels(model: PhotoModel, measured_NBChw: Tensor, checked_NBChw: Tens
     """Mute channels of ``model`` in place; returns which, bool [A, M].
 
     measured, checked: [N, B, 192, H/8, W/8] in [−1, 1], pictures the channels are measured on and others that decide.
-    Anchors are visited from quality 0 on, up to the first that has nothing to mute.
+    Anchors are visited from quality 0 on, up to the first that has nothing to mute.  What is taken from a muted
+    channel's gain the generator's gain gets back, so its mean arrives as before.
     """
     anchors = model.config.anchors
     muted = torch.zeros(anchors, model.config.latent_channels, dtype=torch.bool)
     for anchor in range(anchors):
         quality = 100 * anchor / (anchors - 1)
-        ratio_M = _ratios(model, measured_NBChw, quality, config)
+        ratio_M, peak_M = _ratios(model, measured_NBChw, quality, config)
+        silencing_M = (peak_M / SILENT).log().clamp(min=0)
         best = _objective(model, checked_NBChw, quality, config)
-        chosen = None
+        chosen_M = None
         for threshold in THRESHOLDS:
             candidate_M = ratio_M < threshold
-            _lower(model, anchor, candidate_M, LOWERED)
+            _lower(model, anchor, silencing_M * candidate_M)
             found = _objective(model, checked_NBChw, quality, config)
-            _lower(model, anchor, candidate_M, -LOWERED)
+            _lower(model, anchor, -silencing_M * candidate_M)
             if found < best:
-                best, chosen = found, candidate_M
+                best, chosen_M = found, candidate_M
             elif found > (1 + PAST) * best:
                 break
-        if chosen is None:
+        if chosen_M is None:
             break
-        _lower(model, anchor, chosen, LOWERED)
-        muted[anchor] = chosen.cpu()
+        _lower(model, anchor, silencing_M * chosen_M)
+        muted[anchor] = chosen_M.cpu()
     return muted
 
 
-def _lower(model: PhotoModel, anchor: int, channels_M: Tensor, by: float) -> None:
-    model.gains.log_gain_AM[anchor, channels_M] -= by
-    model.generator_gains.log_gain_AM[anchor, channels_M] += by
+def _lower(model: PhotoModel, anchor: int, by_M: Tensor) -> None:
+    model.gains.log_gain_AM[anchor] -= by_M
+    model.generator_gains.log_gain_AM[anchor] += by_M
 
 
 def _objective(model: PhotoModel, pictures_NBChw: Tensor, quality: float, config: TrainConfig) -> float:
@@ -80,16 +83,20 @@ def _objective(model: PhotoModel, pictures_NBChw: Tensor, quality: float, config
     return sum(losses) / len(losses)
 
 
-def _ratios(model: PhotoModel, pictures_NBChw: Tensor, quality: float, config: TrainConfig) -> Tensor:
-    """[M]; infinite for channels that cost nothing."""
+def _ratios(
+    model: PhotoModel, pictures_NBChw: Tensor, quality: float, config: TrainConfig
+) -> tuple[Tensor, Tensor]:
+    """What channels are worth for their bits, infinite where they cost none, and their largest |y − gμ₀|; both [M]."""
     channels = model.config.latent_channels
     price = config.lambda_r * float(lambda_r(torch.tensor(quality)))
-    bits_M, worth_M = (pictures_NBChw.new_zeros(channels) for _ in range(2))
+    bits_M, worth_M, peak_M = (pictures_NBChw.new_zeros(channels) for _ in range(3))
     pictures = pictures_NBChw.flatten(0, 1)
     pixels = pictures[0].numel() / 3
     for patches in torch.split(pictures, 1):
         latent = model.latent(patches, patches.new_full((1,), quality))
         bits_M += model.residual_bits(latent.symbols_BMhw, model.log_scale(latent)).sum((0, 2, 3))
+        residual_BMhw = latent.y_BMhw - latent.log_gain_BM11.exp() * latent.mean0_BMhw
+        peak_M = torch.maximum(peak_M, residual_BMhw.abs().amax((0, 2, 3)))
         before = distortion(config.distortion, model.synthesise(latent), patches)
         fires = latent.symbols_BMhw.any(3).any(2)[0].nonzero().flatten()
         for some in torch.split(fires, TOGETHER):
@@ -98,7 +105,7 @@ def _ratios(model: PhotoModel, pictures_NBChw: Tensor, quality: float, config: T
                 worth_M[channel] += distortion(config.distortion, restored[None], patches) - before
     ratio_M = config.lambda_x * worth_M * pixels / (price * bits_M)
     ratio_M[bits_M < LEAST_BITS * len(pictures)] = torch.inf
-    return ratio_M
+    return ratio_M, peak_M
 
 
 def _without(latent: Latent, channels_C: Tensor) -> Latent:

@@ -63,6 +63,8 @@ class Job:
     model: ModelConfig
     stages: dict[str, TrainConfig]
     init: Path | None
+    follows: bool
+    """Whether ``init`` is what the job before it makes."""
 
     @property
     def path(self) -> Path:
@@ -108,7 +110,7 @@ def plan_jobs(request: Request, device: torch.device) -> list[Job]:
         changed = {each: replace(stage, lambda_x=value) for each, stage in stages.items()}
         if init is not None:
             changed = {each: _gentler(stage, request) for each, stage in changed.items()}
-        jobs.append(Job(out=out, name=name, model=model, stages=changed, init=init))
+        jobs.append(Job(out=out, name=name, model=model, stages=changed, init=init, follows=bool(jobs)))
     if len({job.out for job in jobs}) < len(jobs):
         raise ConfigError(f"lambda-x {', '.join(f'{value:g}' for value in lambdas)}: one of them twice")
     return jobs

@@ -25,27 +25,24 @@ from gancodec.features import load_features
 from gancodec.networks.config import ExtremeConfig, PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
-from gancodec.networks.klt import initialise_klt, initialise_shortcuts
 from gancodec.networks.photo import PhotoModel
 from gancodec.registry import SUFFIX, read_entry
 from gancodec.training.checkpoint import load_checkpoint, read_progress
-from gancodec.training.config import STAGES, TrainConfig
-from gancodec.training.data import CropPlan, Photos, central_squares, load_photos, make_batch
-from gancodec.training.export import Exporter, trained_with
+from gancodec.training.config import STAGES
+from gancodec.training.data import Photos, central_squares, load_photos
+from gancodec.training.export import Exporter
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
-from gancodec.training.growth import grown
 from gancodec.training.loop import Interruption, Surroundings, run_stage
 from gancodec.training.plan import Job, Request, check_jobs, described, plan_jobs
 from gancodec.training.stage import Stage
-from gancodec.training.warm_start import carry_over, extreme_model, photo_model, shift_quality
+from gancodec.training.start import extreme_at_start, photo_at_start, read_start
+from gancodec.training.warm_start import photo_model
 from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
-from gancodec.weights import ExtremeWeights, PhotoWeights, Synthesis, Weights, load_weights
+from gancodec.weights import PhotoWeights, Synthesis, load_weights
 from gancodec.weights.tensors import tensors_digest
 from gancodec.writing import write_file
 
-KLT_MEGAPIXELS = 26.0
-"""Of crops that a run takes its transform from, if it begins from scratch, or the channels by which a codec grows."""
 SQUARE_PX = 384
 SQUARES = 16
 VALID_MEGAPIXELS = 200.0
@@ -53,7 +50,7 @@ VALID_MEGAPIXELS = 200.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """One codec that a run made."""
+    """One codec that a run made, or was about to when it was interrupted."""
 
     path: Path
     name: str
@@ -88,9 +85,15 @@ def _train_codecs(request: Request, report: Callable[[str], None], device: torch
         for line in described(jobs, device, world.size):
             say(line)
         world.wait()  # the first process writes what the others look at first
-        done = []
+        done: list[Trained] = []
         with Interruption() as interruption:
             for job in jobs:
+                if done and world.any(interruption.asked, device):  # while the codec before was written
+                    done.append(Trained(
+                        path=job.path, name=job.name, model_id=_model_id(job.path), minutes=0.0, megapixels=0.0,
+                        finished=False,
+                    ))  # fmt: skip
+                    break
                 runner = _Runner(request, job, photos, squares, features, device, world, say, interruption)
                 try:
                     done.append(runner.go())
@@ -115,6 +118,10 @@ def _squares(request: Request, photos: Photos, crop_px: int) -> list[NDArray[np.
     return central_squares(valid.pictures, count=SQUARES, side=SQUARE_PX if large else crop_px)
 
 
+def _model_id(path: Path) -> bytes:
+    return read_entry(path).model_id if path.exists() else b""
+
+
 def _silent(_: str) -> None:
     """The report of all processes but the first."""
 
@@ -135,6 +142,8 @@ class _Runner:
             path=job.path, name=job.name, licence=request.licence, photos=photos, squares=squares,
             carry_over=self._carried_over, report=report,
         )  # fmt: skip
+        trains_anew = job.stages.keys() != {"realism"}
+        self.start = read_start(job.init) if trains_anew and job.init is not None else None
         self.base: PhotoWeights | None = None
         self.base_digest: str | None = None
         """Names all of the codec that stage realism takes as given."""
@@ -147,8 +156,8 @@ class _Runner:
         for name in STAGES[self.request.codec]:
             if name not in self.job.stages:
                 continue
-            if self.interruption.asked and self.minutes > 0:  # while the stage before was written
-                finished = False
+            if self.minutes > 0 and self.world.any(self.interruption.asked, self.device):
+                finished = False  # it was asked for while the stage before was written
                 break
             stage = self._stage(name)
             finished = run_stage(stage, self._around(name, stage))
@@ -159,9 +168,8 @@ class _Runner:
             self.world.wait()
             if not finished:
                 break
-        identity = read_entry(self.path).model_id if self.path.exists() else b""
         return Trained(
-            path=self.path, name=self.job.name, model_id=identity, minutes=self.minutes,
+            path=self.path, name=self.job.name, model_id=_model_id(self.path), minutes=self.minutes,
             megapixels=self.megapixels, finished=finished,
         )  # fmt: skip
 
@@ -176,9 +184,13 @@ class _Runner:
             self.base_digest = tensors_digest(replace(self.base, realism=None).tensors(), "").hex()
             resumes = resumes and self._same_base(checkpoint)
         stage: Stage
+        sizes = self.job.model
         if name == "fidelity":
-            model = self._photo_model(config, fresh=not resumes)
-            stage = FidelityStage(model, config, self.device, self.world)
+            assert isinstance(sizes, PhotoConfig)
+            photo = PhotoModel(sizes) if resumes else photo_at_start(
+                self.start, sizes, config, self.photos, self.report
+            )
+            stage = FidelityStage(photo, config, self.device, self.world)
         elif name == "realism":
             assert self.base is not None
             stage = RealismStage(
@@ -186,9 +198,11 @@ class _Runner:
                 refined=self.base.realism,
             )  # fmt: skip
         else:
-            stage = ExtremeStage(
-                self._extreme_model(config, fresh=not resumes), config, self.device, self.world, features=self.features
+            assert isinstance(sizes, ExtremeConfig)
+            extreme = ExtremeModel(sizes) if resumes else extreme_at_start(
+                self.start, sizes, config, self.photos, self.report
             )
+            stage = ExtremeStage(extreme, config, self.device, self.world, features=self.features)
         if resumes:
             stage.progress = load_checkpoint(
                 checkpoint, networks=stage.networks, optimisers=stage.optimisers, configuration=self._identity(name)
@@ -196,51 +210,14 @@ class _Runner:
             self.report(f"{name}: resumed at step {stage.progress.step}, {stage.progress.seconds / 60:.1f} minutes")
         return stage
 
-    def _photo_model(self, config: TrainConfig, *, fresh: bool) -> PhotoModel:
-        assert isinstance(self.job.model, PhotoConfig)
-        if fresh and self.job.init is not None:
-            weights = self._load(self.job.init)
-            assert isinstance(weights, PhotoWeights)
-            model = photo_model(weights)
-            if self.job.model.latent_channels > model.config.latent_channels:
-                self.report(f"growing to {self.job.model.latent_channels} latent channels")
-                model = grown(model, self.job.model.latent_channels, self._klt_pictures(config))
-            shift_quality(model, self._cheaper_bits(config))
-            return model
-        model = PhotoModel(self.job.model)
-        if fresh:
-            initialise_klt(model, self._klt_pictures(config))
-            self.report("fidelity: starting from scratch, at the transform codec")
-        return model
-
-    def _cheaper_bits(self, config: TrainConfig) -> float:
-        """By which factor, compared to the codec to start from."""
-        assert self.job.init is not None
-        before = trained_with(self.job.init)
-        return config.lambda_x / config.lambda_r / (before["lambda_x"] / before["lambda_r"])
-
     def _carried_over(self, fidelity: Synthesis) -> Synthesis | None:
         """What the codec to start from had learnt of realism, on top of the generator that stage fidelity has made."""
-        if self.job.init is None:
+        if self.start is None:
             return None
-        start = self._load(self.job.init)
-        if not isinstance(start, PhotoWeights) or start.realism is None:
-            return None
-        self.report(f"realism: carrying over that of {self.job.init}")
-        ratio = self._cheaper_bits(self.job.stages["fidelity"])
-        return carry_over(fidelity, start.fidelity, start.realism, ratio)
-
-    def _extreme_model(self, config: TrainConfig, *, fresh: bool) -> ExtremeModel:
-        assert isinstance(self.job.model, ExtremeConfig)
-        if fresh and self.job.init is not None:
-            weights = self._load(self.job.init)
-            assert isinstance(weights, ExtremeWeights)
-            return extreme_model(weights)
-        model = ExtremeModel(self.job.model)
-        if fresh:
-            initialise_shortcuts(model.encoder.shortcut, model.generator.shortcut, self._klt_pictures(config))
-            self.report("joint: starting from scratch, at the transform codec")
-        return model
+        realism = self.start.carried_over(fidelity, self.job.stages["fidelity"])
+        if realism is not None:
+            self.report(f"realism: carrying over that of {self.start.path}")
+        return realism
 
     def _realism_base(self) -> PhotoWeights:
         """The codec whose generator is refined: that of stage fidelity, or the one to start from."""
@@ -253,10 +230,6 @@ class _Runner:
             raise ConfigError(f"{path} is not a codec of photo", hint="give one with --init")
         return weights
 
-    def _load(self, path: Path) -> Weights:
-        self.report(f"starting from {path}")
-        return load_weights(read_entry(path), torch.device("cpu"))
-
     def _same_base(self, checkpoint: Path) -> bool:
         """Whether the realism generator was trained for the codec as it is now; else it starts anew from it."""
         _, stored = read_progress(checkpoint)
@@ -264,12 +237,6 @@ class _Runner:
         if not same:
             self.report("realism: stage fidelity has gone on since, so the generator is refined anew")
         return same
-
-    def _klt_pictures(self, config: TrainConfig) -> torch.Tensor:
-        crops = max(8, round(KLT_MEGAPIXELS * 1e6 / config.crop_px**2))
-        plan = CropPlan([p.size for p in self.photos.pictures], side=config.crop_px, batch=crops, seed=config.seed + 1)
-        pixels = torch.from_numpy(make_batch(self.photos, plan, 0))
-        return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def _checkpoint(self, name: str) -> Path:
         return self.job.out / f"checkpoint-{name}{SUFFIX}"
@@ -279,7 +246,14 @@ class _Runner:
         return self.job.stages[name].identity() | {
             "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
             "photos": self._photos_digest(), "base": self.base_digest if name == "realism" else None,
+            "init": None if name == "realism" else self._start_identity(),
         }  # fmt: skip
+
+    def _start_identity(self) -> str | None:
+        if self.start is None:
+            return None
+        # A neighbour may go on, if it is given more minutes.
+        return "the codec before" if self.job.follows else self.start.digest
 
     def _photos_digest(self) -> str:
         """Crops are chosen by a photo's number and size: other photos would be another run."""

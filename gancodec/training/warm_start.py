@@ -70,7 +70,8 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
     """Make quality q mean what q + 100·log_400(ratio) meant: bits became cheaper by ``ratio``.
 
     A codec trained with lambda_X = 12 then starts at lambda_X = 12·ratio where training would take it anyway.  Beyond
-    the last anchor tables go on in a straight line.
+    the last anchor tables go on in a straight line; gains all go on with the slope of the median channel, since the
+    slope of a channel that is muted at one anchor and not at the next means nothing.
     """
     for module in model.modules():
         if isinstance(module, QualityBias | Gains):
@@ -78,10 +79,14 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
             anchors = len(table)
             shift = math.log(ratio) / math.log(LAMBDA_R_RATIO) * (anchors - 1)
             position = torch.arange(anchors, dtype=torch.float64) + shift
-            low = position.floor().clamp(0, anchors - 2).long()
-            fraction = (position - low)[:, None]
-            moved = table.double()[low] * (1 - fraction) + table.double()[low + 1] * fraction
-            table.copy_(moved)
+            inside = position.clamp(0, anchors - 1)
+            low = inside.floor().clamp(0, anchors - 2).long()
+            fraction = (inside - low)[:, None]
+            slope = table.double()[low + 1] - table.double()[low]
+            moved = table.double()[low] + slope * fraction
+            if isinstance(module, Gains):
+                slope = slope.median(1, keepdim=True).values.expand_as(slope)
+            table.copy_(moved + slope * (position - inside)[:, None])
 
 
 def _fit_density(density: FactorisedPrior, weights: PhotoWeights) -> None:

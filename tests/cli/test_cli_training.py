@@ -21,7 +21,7 @@ from PIL import Image
 from gancodec.cli import train_options
 from gancodec.cli.main import main
 from gancodec.networks.config import FAMILIES, SYMBOL_CHANNELS, ModelConfig
-from gancodec.training import config, journal, losses, plan
+from gancodec.training import config, journal, losses, plan, start
 from gancodec.training import run as engine
 from gancodec.training.config import Preset
 from gancodec.training.loop import Interruption
@@ -54,7 +54,7 @@ def tiny_preset(codec: str, changes: Path | None = None) -> Preset:
 def tiny_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "load_preset", tiny_preset)
-        patch.setattr(engine, "KLT_MEGAPIXELS", 0.25)
+        patch.setattr(start, "KLT_MEGAPIXELS", 0.25)
         patch.setattr(journal, "find_spec", lambda name: None)  # TensorBoard takes seconds to load
         yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError, OutputError
+from gancodec.networks.photo import PhotoModel
 from gancodec.registry import read_entry, read_metadata
-from gancodec.training import export, loop, plan, run
+from gancodec.training import export, loop, plan, run, start
 from gancodec.training.config import Preset
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained, train_codecs
@@ -58,6 +60,7 @@ def test_run_leaves_a_codec_and_its_configuration(photo_folder: Path, tmp_path: 
     assert {"fidelity", "realism"} == {row["stage"] for row in rows}
     assert any("valid_loss" in row for row in rows) and any("megapixels_per_second" in row for row in rows)
     assert any("files against their estimated size" in line for line in said)
+    assert any(line.startswith("channels stay as trained: to mute some takes 20 minutes") for line in said)
     assert sum("file_against_estimate" in row for row in rows) == 1
     assert any(line.startswith(f"{trained.path}: from scratch, lambda-x 12; fidelity") for line in said)
 
@@ -176,7 +179,7 @@ def test_sizes_come_from_the_codec_to_start_from(
 def test_a_codec_grows_as_asked(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "KLT_MEGAPIXELS", 1.0)
+    monkeypatch.setattr(start, "KLT_MEGAPIXELS", 1.0)
     first = go(photo_folder, tmp_path / "first")
     said: list[str] = []
     second = go(photo_folder, tmp_path / "second", said, init=str(first.path), model={"latent_channels": 32})
@@ -197,10 +200,65 @@ def test_channels_are_muted_before_tables_are_fitted(
     monkeypatch.setattr(export, "MUTING_PX", 64)
     monkeypatch.setattr(export, "MUTING_SQUARES", 4)
     monkeypatch.setattr(export, "MUTING_FROM_S", 0)
+    before: list[torch.Tensor] = []
+
+    def mute_one(model: PhotoModel, *_: object) -> torch.Tensor:
+        before.append(model.gains.log_gain_AM.detach().clone())
+        muted_AM = torch.zeros_like(model.gains.log_gain_AM, dtype=torch.bool)
+        muted_AM[:, 7] = True
+        with torch.no_grad():
+            model.gains.log_gain_AM[muted_AM] = -12.0
+        return muted_AM
+
+    monkeypatch.setattr(export, "mute_channels", mute_one)
     said: list[str] = []
-    go(photo_folder, tmp_path / "mine", said, stage="fidelity")
-    [line] = [line for line in said if line.startswith("muted channels, from quality 0 to 100: ")]
-    assert len(line.split(", ")[1:]) == TINY.anchors
+    trained = go(photo_folder, tmp_path / "mine", said, stage="fidelity")
+    muted = "muted channels, from quality 0 to 100: 1, 1, 1, 1, 1, 1, 1, 1; now loss"
+    assert any(line.startswith(muted) for line in said)
+    log_gain = load_file(trained.path)["prior.log_gain"]
+    assert bool((log_gain[:, 7] < -11).all())
+    others = [channel for channel in range(TINY.latent_channels) if channel != 7]
+    torch.testing.assert_close(log_gain[:, others].float(), before[0][:, others], atol=5e-3, rtol=5e-3)
+
+
+def test_a_resumed_run_goes_on_from_the_codec_that_it_began_with(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "KLT_MEGAPIXELS", 1.0)
+    monkeypatch.setattr(export, "MUTING_FROM_S", 0)  # still, these photos give too few squares
+    first, other = (go(photo_folder, tmp_path / name, training={"seed": n}) for n, name in enumerate(("a", "b")))
+    out, options = tmp_path / "more", {"model": {"latent_channels": 32}, "stage": "fidelity"}
+    go(photo_folder, out, init=str(first.path), **options)
+    longer = options | {"resume": True, "max_minutes": 0.02}
+    with pytest.raises(ConfigError, match="another configuration: init"):
+        go(photo_folder, out, init=str(other.path), **longer)
+    said: list[str] = []
+    again = go(photo_folder, out, said, init=str(first.path), **longer)
+    assert again.finished and any(line.startswith("fidelity: resumed") for line in said)
+    assert "growing to 32 latent channels" not in said and read_entry(again.path).has_realism
+    assert any(line.startswith("channels stay as trained") for line in said)
+
+
+def test_a_row_of_lambdas_stops_between_two_codecs(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = export.Exporter.write
+
+    def interrupted(self: export.Exporter, *given: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        whole(self, *given)
+
+    request = Request(
+        data=photo_folder, out=tmp_path / "row", codec="extreme", init="none", max_minutes=0.01, device="cpu",
+        lambda_x=(6.0, 12.0),
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(export.Exporter, "write", interrupted)
+        first, second = train_codecs(request, lambda _: None)
+    assert first.finished and first.path.exists()
+    assert not second.finished and not second.path.exists() and second.minutes == 0
+    first, second = train_codecs(replace(request, resume=True), lambda _: None)
+    assert first.finished and second.finished and second.path.exists()
 
 
 def test_perceptual_weight_needs_features(photo_folder: Path, tmp_path: Path) -> None:
@@ -222,6 +280,11 @@ def test_realism_of_the_codec_to_start_from_is_carried_over(photo_folder: Path, 
     said = []
     alone = go(photo_folder, tmp_path / "alone", said, init=str(first.path), stage="fidelity")
     assert f"realism: carrying over that of {first.path}" in said and read_entry(alone.path).has_realism
+    old, new = load_file(first.path), load_file(alone.path)
+    for name in (name for name in new if name.startswith("synthesis.realism.")):
+        of_fidelity = name.replace("realism", "fidelity")
+        learnt = old[name].float() - old[of_fidelity].float()
+        torch.testing.assert_close(new[name].float(), new[of_fidelity].float() + learnt, atol=2e-3, rtol=2e-3)
     fidelity = go(photo_folder, tmp_path / "fidelity", stage="fidelity")
     said = []
     go(photo_folder, tmp_path / "third", said, init=str(fidelity.path))

@@ -85,6 +85,20 @@ def test_cheaper_bits_shift_the_qualities(weights: PhotoWeights) -> None:
     assert torch.equal(unchanged.gains.log_gain_AM, photo_model(weights).gains.log_gain_AM)
 
 
+@pytest.mark.parametrize(("ratio", "end", "inner"), [(0.5, 0, 1), (2.0, 7, 6)])
+def test_gains_beyond_the_last_anchor_do_not_follow_a_muted_channel(
+    weights: PhotoWeights, ratio: float, end: int, inner: int
+) -> None:
+    shifted, muted = photo_model(weights), photo_model(weights)
+    with torch.no_grad():
+        muted.gains.log_gain_AM[inner, 5] -= 3
+    for model in (shifted, muted):
+        shift_quality(model, ratio)
+    torch.testing.assert_close(muted.gains.log_gain_AM[end], shifted.gains.log_gain_AM[end], atol=0.05, rtol=0)
+    rise = muted.gains.log_gain_AM[end] - photo_model(weights).gains.log_gain_AM[end]
+    assert bool((rise < 0).all() if ratio < 1 else (rise > 0).all())
+
+
 def test_extreme_comes_back(tmp_path: Path) -> None:
     make_tiny_extreme_weights(tmp_path / "e.safetensors")
     loaded = load_weights(read_entry(tmp_path / "e.safetensors"), CPU)
