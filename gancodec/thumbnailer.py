@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 
 from gancodec.errors import ConfigError, GancodecError, PictureError
 from gancodec.picture import Metadata, Picture, to_pillow, upright
+from gancodec.waiting import wait_briefly
 from gancodec.writing import write_file
 
 SIZE_MAX: Final = 4096
@@ -131,6 +132,7 @@ def _failed(text: str, exit_code: int) -> int:
 
 def run() -> int:
     """The command of the process."""
+    wait_briefly()
     try:
         return main()
     except KeyboardInterrupt:

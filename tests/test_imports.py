@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
     "timing": set(),
+    "waiting": set(),
     "writing": {"errors"},
     "container": {"errors"},
     "entropy": {"errors"},
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "pillow": {"errors", "defaults", "registry", "codec"},
     "pillow_plugin": {"errors", "defaults", "container", "description", "picture", "registry", "codec", "pillow"},
-    "thumbnailer": {"errors", "picture", "codec", "writing"},
+    "thumbnailer": {"errors", "picture", "codec", "waiting", "writing"},
     "evaluation": {
         "errors", "defaults", "timing", "writing", "container", "features", "networks", "picture", "pipeline",
         "registry", "effort", "codec",
@@ -55,13 +56,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Top-level module or package of gancodec -> the others it may import."""
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
-MAY_IMPORT["__main__"] = {"cli"}
+MAY_IMPORT["__main__"] = {"cli", "waiting"}
 MAY_IMPORT["__init__"] = {"errors", "effort", "codec"}
 
 THIRD_PARTY: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
     "timing": set(),
+    "waiting": set(),
     "writing": set(),
     "container": set(),
     "registry": set(),
