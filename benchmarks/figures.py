@@ -1,10 +1,12 @@
 """Every table and picture of README.md, docs/kodak.md and the weights' cards, from scratch, with the shipped weights.
 
-    python benchmarks/figures.py KODAK [--features PATH:alex] [--quick]      (make figures KODAK=… FEATURES=…)
+    python benchmarks/figures.py KODAK [--features PATH:alex] [--keep-others | --quick]
+                                                        (make figures KODAK=… FEATURES=… ARGS=…)
 
 Text between ``<!-- figures: NAME -->`` and ``<!-- end -->`` is replaced; pictures go to docs/images.  An hour on one
-core, most of it SSIMULACRA2; --quick leaves the slow metrics and codecs out, to see whether everything runs, and prints
-the texts in place of writing them.
+core, most of it SSIMULACRA2.  --keep-others measures our codecs alone and takes the others' points from docs/kodak.md,
+to the digits that stand there: enough where only weights are new.  --quick leaves the slow metrics and codecs out, to
+see whether everything runs, and prints the texts in place of writing them.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from gancodec.errors import ConfigError, GancodecError
 from gancodec.evaluation.classical import classical
 from gancodec.evaluation.coders import Coder, GancodecCoder, encode_within
 from gancodec.evaluation.columns import Metric
+from gancodec.evaluation.matched import at_rates
 from gancodec.evaluation.plot import draw
 from gancodec.evaluation.request import QUALITIES, EvalRequest, evaluate
-from gancodec.evaluation.results import Comparison, Curve, Point, RatePoint, SweepResult, Values
+from gancodec.evaluation.results import Comparison, Curve, Point, RatePoint, SweepResult, Values, compare
 from gancodec.evaluation.sweep import load_rgb
 from gancodec.evaluation.tables import Table, markdown
 from gancodec.registry import shipped_models
@@ -35,6 +38,9 @@ from gancodec.writing import write_file
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 IMAGES: Final = ROOT / "docs" / "images"
+FULL: Final = ROOT / "docs" / "kodak.md"
+"""The page that has every point."""
+OTHERS: Final = ("jpeg", "webp", "avif", "jxl")
 REALISMS: Final = (0.0, 1.0)
 RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 RATES_SHORT_BPP: Final = (0.2, 0.5)
@@ -58,11 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("kodak", type=Path, help="folder with kodim01.png to kodim24.png")
     parser.add_argument("--features", metavar="PATH[:NET]", help="LPIPS network; without, LPIPS is skipped")
-    parser.add_argument("--quick", action="store_true", help="fewer metrics, write nothing")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--keep-others", action="store_true", help="the other codecs' points from docs/kodak.md")
+    chosen.add_argument("--quick", action="store_true", help="fewer metrics, write nothing")
     options = parser.parse_args(argv)
     try:
-        check_marks(read_pages())
-        result = measure(options.kodak, options.features, quick=options.quick)
+        pages = read_pages()
+        check_marks(pages)
+        result = measure(options.kodak, options.features, quick=options.quick, alone=options.keep_others)
+        if options.keep_others:
+            result = with_others(result, pages[FULL])
         texts = {name: write(result) for name, write in SECTIONS.items()}
         if options.quick:
             print("\n\n".join(f"{name}\n\n{text}" for name, text in texts.items()))
@@ -74,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(kodak: Path, features: str | None, *, quick: bool) -> SweepResult:
-    """One sweep over all shipped codecs, the default one first, at realism 0 and 1.
+def measure(kodak: Path, features: str | None, *, quick: bool, alone: bool) -> SweepResult:
+    """One sweep over all shipped codecs, the default one first, at realism 0 and 1; alone: without the others.
 
     Raises ConfigError unless ``kodak`` holds Kodak's 24 pictures, ModelError for features that are not there.
     """
@@ -84,13 +95,55 @@ def measure(kodak: Path, features: str | None, *, quick: bool) -> SweepResult:
         codecs=[entry.name for entry in shipped_models()],
         realisms=REALISMS,
         qualities=(15.0, 45.0) if quick else QUALITIES,
-        against=("webp",) if quick else ("jpeg", "webp", "avif", "jxl"),
+        against=() if alone else ("webp",) if quick else OTHERS,
         metrics=("psnr", "ms-ssim") if quick else ("psnr", "ms-ssim", "ssimulacra2"),
         features=features,
         reference="kodak",
         at_bpp=RATES_BPP,
     )
     return evaluate(request, lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def with_others(result: SweepResult, page: str) -> SweepResult:
+    """``result`` as if the other codecs had been measured too: their points and settings are those on the page.
+
+    Raises ConfigError where the page has other columns, or no other codecs.
+    """
+    texts = {match[1]: match[0] for match in SECTION.finditer(page)}
+    header, *rows = table_cells(texts["curves"])
+    if header != ["codec", "quality", "bpp", *labels(result)]:
+        raise ConfigError(f"{FULL.name} has other columns: {', '.join(header)}", hint="leave --keep-others out")
+    measured = {curve.codec for curve in result.curves}
+    points: dict[str, list[Point]] = {}
+    for codec, quality, bpp, *values in rows:
+        if codec not in measured:
+            keys = (metric.key for metric in result.metrics)
+            found = dict(zip(keys, map(number, values), strict=True))
+            points.setdefault(codec, []).append(Point(quality=number(quality), bpp=float(bpp), values=found))
+    if not points:
+        raise ConfigError(f"{FULL.name} has no points of other codecs", hint="leave --keep-others out")
+    settings = {row[0]: row[-1] for row in table_cells(texts["bd-rates, all"])}
+    others = [Curve(codec=codec, settings=settings[codec], points=tuple(own)) for codec, own in points.items()]
+    curves = (*result.curves, *others)
+    own = result.curves[0]
+    compared = [compare(own, other, metric) for other in others for metric in result.metrics]
+    return replace(
+        result,
+        curves=curves,
+        comparisons=(*compared, *result.comparisons),
+        at_rates=at_rates([*curves, *result.references], result.metrics, RATES_BPP),
+    )
+
+
+def table_cells(text: str) -> list[list[str]]:
+    """Of a table in Markdown, header first."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("| -")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def number(cell: str) -> float | None:
+    """What a cell says; None for a dash."""
+    return None if cell == "–" else float(cell)
 
 
 def publish(result: SweepResult, texts: Mapping[str, str]) -> None:
@@ -111,7 +164,7 @@ def publish(result: SweepResult, texts: Mapping[str, str]) -> None:
 
 def read_pages() -> dict[Path, str]:
     """All pages that may have marks."""
-    pages = [ROOT / "README.md", ROOT / "docs" / "kodak.md", *sorted((ROOT / "weights").glob("*.md"))]
+    pages = [ROOT / "README.md", FULL, *sorted((ROOT / "weights").glob("*.md"))]
     return {page: page.read_text(encoding="utf-8") for page in pages}
 
 

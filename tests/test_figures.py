@@ -102,6 +102,34 @@ def column(text: str, title: str) -> list[str]:
     return [row[header.index(title)] for row in rows]
 
 
+# The other codecs' points, kept
+
+
+def test_kept_points_make_the_tables_that_they_stand_in(figures: ModuleType, result: SweepResult) -> None:
+    names = ("curves", "bd-rates, all")
+    page = "\n".join(f"<!-- figures: {name} -->\n{figures.SECTIONS[name](result)}\n<!-- end -->" for name in names)
+    ours = {"photo", "photo r=1", "extreme"}
+    alone = replace(
+        result,
+        curves=result.curves[:3],
+        comparisons=tuple(each for each in result.comparisons if each.anchor.codec not in ("JPEG", "WebP")),
+        at_rates=tuple(each for each in result.at_rates if each.codec in ours),
+    )
+    kept = figures.with_others(alone, page)
+    assert [curve.codec for curve in kept.curves] == [curve.codec for curve in result.curves]
+    for name in ("curves", "smallest files"):
+        assert figures.SECTIONS[name](kept) == figures.SECTIONS[name](result), name
+    rates, wanted = (figures.SECTIONS["bd-rates, all"](each) for each in (kept, result))
+    for title in ("against", "settings"):
+        assert column(rates, title) == column(wanted, title)
+    for rate, other in zip(column(rates, "PSNR"), column(wanted, "PSNR"), strict=True):
+        assert float(rate.rstrip(" %")) == pytest.approx(float(other.rstrip(" %")), abs=0.25)  # of rounded points
+    with pytest.raises(ConfigError, match="other columns"):
+        figures.with_others(replace(alone, metrics=METRICS[:2]), page)
+    with pytest.raises(ConfigError, match="no points of other codecs"):
+        figures.with_others(result, page)
+
+
 # Marks in the pages
 
 
