@@ -461,7 +461,7 @@ def test_of_the_processes_of_torchrun_only_the_first_speaks(
 
 def test_the_choices_are_those_of_the_trainer() -> None:
     assert tuple(train_options.Family) == tuple(FAMILIES)
-    assert tuple(train_options.StageChoice) == (*config.STAGES["photo"], "both")
+    assert tuple(train_options.StageChoice) == (*config.STAGES["photo"], "all")
     assert tuple(train_options.Adversarial) == losses.ADVERSARIAL
     assert tuple(train_options.Distortion) == losses.DISTORTIONS
     assert tuple(train_options.GeneratorScales) == losses.GENERATOR_SCALES
