@@ -59,7 +59,7 @@ check: env  ## Lint (ruff) and check types (mypy)
 serve: env  ## Start the service on http://127.0.0.1:8000: make serve ARGS='--port 9000'
 	@$(run) -m gancodec serve $(ARGS)
 
-figures: env  ## Rebuild tables and plots of README and cards: make figures KODAK=folder FEATURES=file:alex
+figures: env  ## Rebuild tables and plots of README and cards: make figures KODAK=folder FEATURES=file:alex ARGS=--keep-others
 	@$(run) benchmarks/figures.py '$(or $(KODAK),$(error KODAK=folder with kodim01.png to kodim24.png is missing))' \
 	    $(if $(FEATURES),--features '$(FEATURES)') $(ARGS)
 

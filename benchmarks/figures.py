@@ -123,7 +123,7 @@ def with_others(result: SweepResult, page: str) -> SweepResult:
     if not points:
         raise ConfigError(f"{FULL.name} has no points of other codecs", hint="leave --keep-others out")
     settings = {row[0]: row[-1] for row in table_cells(texts["bd-rates, all"])}
-    others = [Curve(codec=codec, settings=settings[codec], points=tuple(own)) for codec, own in points.items()]
+    others = [Curve(codec=codec, settings=settings.get(codec, ""), points=tuple(own)) for codec, own in points.items()]
     curves = (*result.curves, *others)
     own = result.curves[0]
     compared = [compare(own, other, metric) for other in others for metric in result.metrics]

@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 SPINS: Final = "1000"
-"""What GNU's OpenMP takes by itself where a process has more threads than there are processors."""
+"""A three-hundredth of what GNU's OpenMP takes by itself."""
 
 
 def wait_briefly() -> None:

@@ -23,7 +23,7 @@ REFINING: Final = frozenset({"synthesis", "realism"})
 """Stages that train a generator alone: files stay as they are."""
 ALL: Final = "all"
 """Every stage of a codec."""
-EFFORT_MAX: Final = 4
+TRAINING_EFFORT_MAX: Final = 4
 """Levels above it take seconds for a crop."""
 
 
@@ -97,8 +97,8 @@ class TrainConfig:
         for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use 0 or more; 0 leaves the term out")
-        if self.effort not in range(EFFORT_MAX + 1):
-            raise ConfigError(f"effort is {self.effort!r}", hint=f"use a whole number from 0 to {EFFORT_MAX}")
+        if self.effort not in range(TRAINING_EFFORT_MAX + 1):
+            raise ConfigError(f"effort is {self.effort!r}", hint=f"use a whole number from 0 to {TRAINING_EFFORT_MAX}")
         if self.lambda_c > 0 and self.batch < 2:
             raise ConfigError("lambda_c needs another picture in the batch", hint="use a batch of 2 or more")
         for name, choices in (

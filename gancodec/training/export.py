@@ -96,14 +96,15 @@ class Exporter:
         """``base`` with another generator; files stay as they are."""
         if isinstance(stage, RealismStage):
             return export_photo.export_realism(base, stage.average)
-        if self.squares and not stage.is_better(self.squares):
+        refined = export_photo.export_synthesis(base, stage.average, self._pictures(stage))
+        if self.squares and not stage.is_better(refined.fidelity, self.squares):
             self.report(f"{stage.name}: the generator is no better than before and stays as it was")
             return base
-        return export_photo.export_synthesis(base, stage.average)
+        return refined
 
     def _fitted(self, stage: Stage) -> Weights:
         """The averaged model with tables fitted to training photos."""
-        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
+        pictures = self._pictures(stage)
         compared = list(np.concatenate(self.squares)[:COMPARED])
         if isinstance(stage, FidelityStage):
             model = deepcopy(stage.average)
@@ -118,6 +119,10 @@ class Exporter:
         export_extreme.fit_extreme_tables(extreme, pictures)
         self._compare(stage, *export_extreme.file_against_estimate(extreme, compared))
         return extreme
+
+    def _pictures(self, stage: Stage) -> list[NDArray[np.uint8]]:
+        """Of the photos, what tables are fitted to."""
+        return sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
 
     def _mute(self, model: PhotoModel, pictures: Sequence[NDArray[np.uint8]], stage: FidelityStage) -> None:
         squares = _squares(pictures, MUTING_PX)

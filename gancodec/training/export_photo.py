@@ -66,12 +66,21 @@ def export_realism(base: PhotoWeights, realism: Synthesis) -> PhotoWeights:
     return replace(base, realism=_rounded(realism, base.config))
 
 
-def export_synthesis(base: PhotoWeights, fidelity: Synthesis) -> PhotoWeights:
-    """``base`` with another fidelity generator, what realism had learnt on top of it: the same files and model id."""
+def export_synthesis(
+    base: PhotoWeights, fidelity: Synthesis, pictures: Sequence[NDArray[np.uint8]]
+) -> PhotoWeights:
+    """``base`` with another fidelity generator, and what realism had learnt on top of it: the same model id.
+
+    Encoders that take their time go by that generator, so they get its curvature, measured on ``pictures``.
+    """
+    device = next(base.analysis.parameters()).device
     realism = None
     if base.realism is not None:
-        realism = _rounded(carry_over(fidelity, base.fidelity, base.realism, 1.0), base.config)
-    return replace(base, fidelity=_rounded(fidelity, base.config), realism=realism)
+        carried = carry_over(fidelity, base.fidelity, base.realism, 1.0)
+        realism = _rounded(carried, base.config).to(device)
+    refined = replace(base, fidelity=_rounded(fidelity, base.config).to(device), realism=realism)
+    refined.curvature_AM = _curvature(refined, pictures)
+    return refined
 
 
 @torch.inference_mode()

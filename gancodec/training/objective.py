@@ -1,4 +1,4 @@
-"""Stage fidelity: the rate–distortion objective, R + lambda·D at every quality at once."""
+"""The rate–distortion objective, R + lambda·D at every quality at once; stage synthesis has its second half alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RateDistortion(NamedTuple):
     """dB, the mean over the pictures."""
 
 
-class Error(NamedTuple):
+class Distortion(NamedTuple):
     loss: Tensor
     """The distortion's part of the objective."""
     psnr: Tensor
@@ -42,18 +42,20 @@ def rate_distortion(
     pixels = patches_BChw[0].numel() / 3
     bpp_z = output.bits_z_B / pixels
     bpp = output.bits_y_B / pixels + bpp_z
-    error = weighted_error(output.patches_BChw, patches_BChw, quality_B, config)
-    loss = (bpp * _balance(quality_B, config)).mean() + error.loss
-    return RateDistortion(loss, bpp.mean().detach(), bpp_z.mean().detach(), error.psnr)
+    distortion = weighted_distortion(output.patches_BChw, patches_BChw, quality_B, config)
+    loss = (bpp * _balance(quality_B, config)).mean() + distortion.loss
+    return RateDistortion(loss, bpp.mean().detach(), bpp_z.mean().detach(), distortion.psnr)
 
 
-def weighted_error(rebuilt_BChw: Tensor, patches_BChw: Tensor, quality_B: Tensor, config: TrainConfig) -> Error:
+def weighted_distortion(
+    rebuilt_BChw: Tensor, patches_BChw: Tensor, quality_B: Tensor, config: TrainConfig
+) -> Distortion:
     """What the distortion contributes to ``rate_distortion``: of the same shapes, at the same weights."""
     error = (rebuilt_BChw - patches_BChw).flatten(1)
     mse = error.square().mean(1)
     cost = mse if config.distortion == "mse" else error.abs().mean(1)
     loss = config.lambda_x / _price(quality_B, config) * cost * _balance(quality_B, config)
-    return Error(loss.mean(), psnr_from_mse(mse.detach()).mean())
+    return Distortion(loss.mean(), psnr_from_mse(mse.detach()).mean())
 
 
 def _price(quality_B: Tensor, config: TrainConfig) -> Tensor:

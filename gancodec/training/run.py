@@ -40,6 +40,7 @@ from gancodec.training.start import extreme_at_start, photo_at_start, read_start
 from gancodec.training.synthesis import SynthesisStage
 from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
 from gancodec.weights import PhotoWeights, Synthesis, load_weights
+from gancodec.weights.photo import CURVATURE
 from gancodec.weights.tensors import tensors_digest
 from gancodec.writing import write_file
 
@@ -123,8 +124,11 @@ def _model_id(path: Path) -> bytes:
 
 
 def _given_digest(base: PhotoWeights, stage: str) -> str:
-    """SHA-256 over what the stage does not change itself, and what is not made of that."""
-    changed = "synthesis." if stage == "synthesis" else "synthesis.realism."
+    """SHA-256 over all tensors but those that the stage replaces.
+
+    Stage synthesis replaces those of realism too, which are carried over, and the curvature, which is measured anew.
+    """
+    changed = ("synthesis.", CURVATURE) if stage == "synthesis" else ("synthesis.realism.",)
     tensors = {name: tensor for name, tensor in base.tensors().items() if not name.startswith(changed)}
     return tensors_digest(tensors, "").hex()
 
@@ -250,7 +254,10 @@ class _Runner:
 
     def _identity(self, name: str) -> dict[str, Any]:
         """What must be the same on resuming."""
-        return self.job.stages[name].identity() | {
+        values = self.job.stages[name].identity()
+        if name not in REFINING:
+            del values["effort"]  # which such stages have no use for
+        return values | {
             "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
             "photos": self._photos_digest(), "base": self.base_digest if name in REFINING else None,
             "init": None if name in REFINING else self._start_identity(),

@@ -357,6 +357,7 @@ def test_ctrl_c_before_training_is_like_in_every_command(
         ["--codec", "extreme", "--channels", "5"],
         ["--codec", "extreme", "--channels", "many"],
         ["--stage", "realism", "--codec", "extreme"],
+        ["--stage", "synthesis", "--codec", "extreme"],
         ["--codec", "video"],
         ["--max-minutes", "0"],
         ["--max-minutes", "nan"],
@@ -400,6 +401,7 @@ def test_what_must_be_given_is_asked_for(missing: str, run: Any, requests: list[
         ["--features", "missing.safetensors", "--lambda-p", "1"],
         ["--init", "nobody"],
         ["--stage", "realism"],
+        ["--stage", "synthesis"],
     ],
 )
 def test_networks_that_are_not_there_are_5(arguments: list[str], train: Any, folder: Path) -> None:

@@ -79,8 +79,9 @@ def test_realism_is_refined_anew_when_fidelity_went_on(photo_folder: Path, tmp_p
     said: list[str] = []
     go(photo_folder, tmp_path / "run", said, resume=True, max_minutes=0.03)
     assert any(line.startswith("fidelity: resumed") for line in said)
-    assert any("refined anew" in line for line in said)
-    assert not any(line.startswith("realism: resumed") for line in said)
+    for stage in ("synthesis", "realism"):
+        assert any(line.startswith(f"{stage}: a stage before it has gone on") for line in said)
+        assert not any(line.startswith(f"{stage}: resumed") for line in said)
 
 
 def test_realism_can_be_added_later_to_the_same_files(photo_folder: Path, tmp_path: Path) -> None:
@@ -98,16 +99,16 @@ def test_realism_can_be_added_later_to_the_same_files(photo_folder: Path, tmp_pa
 def test_synthesis_makes_another_generator_for_the_same_files(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = go(photo_folder, tmp_path / "run")
+    first, never = go(photo_folder, tmp_path / "run"), torch.tensor(torch.nan)
     for better in (True, False):
         monkeypatch.setattr(SynthesisStage, "is_better", lambda *_, better=better: better)
         said: list[str] = []
         out = tmp_path / f"{better}"
         later = go(photo_folder, out, said, stage="synthesis", init=str(first.path))
         before, after = load_file(first.path), load_file(later.path)
-        changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
-        assert later.model_id == first.model_id and before.keys() == after.keys()
-        assert changed == ({"fidelity", "realism"} if better else set())
+        changed = {name.split(".")[1] for name in after if not torch.equal(before.get(name, never), after[name])}
+        assert later.model_id == first.model_id and before.keys() <= after.keys()
+        assert changed - {"curvature"} == ({"fidelity", "realism"} if better else set())
         assert any("stays as it was" in line for line in said) is not better
         if better:  # what realism had learnt is still the difference of the two
             name = "generator.input.bias"
@@ -120,13 +121,40 @@ def test_synthesis_makes_another_generator_for_the_same_files(
         assert notes["synthesis"]["step"] > 0 and notes["fidelity"]["step"] > 0
 
 
-def test_finished_synthesis_goes_on_with_more_minutes(photo_folder: Path, tmp_path: Path) -> None:
-    """Though it has replaced the generator that it began with."""
+def test_finished_synthesis_goes_on_with_more_minutes(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has replaced the generator that it began with, which it is still compared with."""
+    monkeypatch.setattr(SynthesisStage, "is_better", lambda *_: True)
+    began: list[dict[str, torch.Tensor]] = []
+    stepping = SynthesisStage.advance
+
+    def watched(stage: SynthesisStage, *given: Any) -> dict[str, float]:
+        began.append({name: tensor.clone() for name, tensor in stage.before.state_dict().items()})
+        return stepping(stage, *given)
+
+    monkeypatch.setattr(SynthesisStage, "advance", watched)
     first = go(photo_folder, tmp_path / "run", stage="fidelity")
+    before = load_file(first.path)
     go(photo_folder, tmp_path / "run", stage="synthesis", init=None)
+    name = "synthesis.fidelity.generator.output.bias"
+    assert not torch.equal(before[name], load_file(first.path)[name])
     said: list[str] = []
+    steps = len(began)
     later = go(photo_folder, tmp_path / "run", said, stage="synthesis", init=None, max_minutes=0.02, resume=True)
     assert any(line.startswith("synthesis: resumed") for line in said) and later.model_id == first.model_id
+    assert len(began) > steps and all(torch.equal(began[0][name], began[-1][name]) for name in began[0])
+
+
+def test_finished_synthesis_is_not_touched_when_realism_goes_on(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint-realism.safetensors").unlink()
+    before, said = load_file(first.path), list[str]()
+    later = go(photo_folder, tmp_path / "run", said, resume=True)
+    after = load_file(later.path)
+    assert not any(line.startswith(("fidelity step", "synthesis step", "synthesis: writing")) for line in said)
+    assert any(line.startswith("realism step") for line in said)
+    assert {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])} <= {"realism"}
 
 
 def test_nothing_is_overwritten_unasked(photo_folder: Path, tmp_path: Path) -> None:

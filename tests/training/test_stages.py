@@ -255,6 +255,7 @@ def test_latents_are_those_that_a_decoder_gets(effort: int) -> None:
         to_patches(np.stack(pictures), CPU), torch.tensor(qualities_256) / 256
     )
     torch.testing.assert_close(sent.known_BMhw, decoded.state.known_BMhw.clone(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sent.anchor_weights_BA, decoded.state.anchor_weights_BA.clone())
     torch.testing.assert_close(sent.latent_BMhw, sent.known_BMhw * decoded.state.gain_BM11.clone())
 
 
