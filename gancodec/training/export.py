@@ -25,7 +25,6 @@ from gancodec.training.journal import described, note
 from gancodec.training.muting import mute_channels
 from gancodec.training.plan import NOT_STATED
 from gancodec.training.stage import Stage, to_patches
-from gancodec.training.synthesis import SynthesisStage
 from gancodec.weights import PhotoWeights, Synthesis, Weights, save_weights
 
 FITTED_MEGAPIXELS = 30.0
@@ -62,15 +61,15 @@ class Exporter:
     def write(self, stage: Stage, base: PhotoWeights | None, base_path: Path) -> None:
         """The codec of the stage's present state, atomically.
 
-        ``base``: the codec whose generators stages synthesis and realism refine, at ``base_path``, whose word on its
-        own training and licence is handed on.
+        ``base``: the codec that stage realism refines, at ``base_path``, whose word on its own training and licence is
+        handed on.
         """
         licence = self.licence
         weights: Weights
-        if isinstance(stage, SynthesisStage | RealismStage):
+        if isinstance(stage, RealismStage):
             assert base is not None
             self.report(f"{stage.name}: writing {self.path}")
-            weights = self._refined(stage, base)
+            weights = export_photo.export_realism(base, stage.average)
             notes = training_notes(base_path)
             if licence == NOT_STATED:
                 licence = read_metadata(base_path).get("licence", licence)
@@ -92,19 +91,9 @@ class Exporter:
         step: object = training_notes(self.path).get(stage.name, {}).get("step")
         return step == stage.progress.step
 
-    def _refined(self, stage: SynthesisStage | RealismStage, base: PhotoWeights) -> Weights:
-        """``base`` with another generator; files stay as they are."""
-        if isinstance(stage, RealismStage):
-            return export_photo.export_realism(base, stage.average)
-        refined = export_photo.export_synthesis(base, stage.average, self._pictures(stage))
-        if self.squares and not stage.is_better(refined.fidelity, self.squares):
-            self.report(f"{stage.name}: the generator is no better than before and stays as it was")
-            return base
-        return refined
-
     def _fitted(self, stage: Stage) -> Weights:
         """The averaged model with tables fitted to training photos."""
-        pictures = self._pictures(stage)
+        pictures = sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
         compared = list(np.concatenate(self.squares)[:COMPARED])
         if isinstance(stage, FidelityStage):
             model = deepcopy(stage.average)
@@ -119,10 +108,6 @@ class Exporter:
         export_extreme.fit_extreme_tables(extreme, pictures)
         self._compare(stage, *export_extreme.file_against_estimate(extreme, compared))
         return extreme
-
-    def _pictures(self, stage: Stage) -> list[NDArray[np.uint8]]:
-        """Of the photos, what tables are fitted to."""
-        return sample(self.photos, megapixels=FITTED_MEGAPIXELS, side=FITTED_PX, seed=stage.config.seed)
 
     def _mute(self, model: PhotoModel, pictures: Sequence[NDArray[np.uint8]], stage: FidelityStage) -> None:
         squares = _squares(pictures, MUTING_PX)

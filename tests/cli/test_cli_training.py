@@ -357,7 +357,6 @@ def test_ctrl_c_before_training_is_like_in_every_command(
         ["--codec", "extreme", "--channels", "5"],
         ["--codec", "extreme", "--channels", "many"],
         ["--stage", "realism", "--codec", "extreme"],
-        ["--stage", "synthesis", "--codec", "extreme"],
         ["--codec", "video"],
         ["--max-minutes", "0"],
         ["--max-minutes", "nan"],
@@ -401,7 +400,6 @@ def test_what_must_be_given_is_asked_for(missing: str, run: Any, requests: list[
         ["--features", "missing.safetensors", "--lambda-p", "1"],
         ["--init", "nobody"],
         ["--stage", "realism"],
-        ["--stage", "synthesis"],
     ],
 )
 def test_networks_that_are_not_there_are_5(arguments: list[str], train: Any, folder: Path) -> None:
@@ -463,7 +461,7 @@ def test_of_the_processes_of_torchrun_only_the_first_speaks(
 
 def test_the_choices_are_those_of_the_trainer() -> None:
     assert tuple(train_options.Family) == tuple(FAMILIES)
-    assert tuple(train_options.StageChoice) == (*config.STAGES["photo"], "all")
+    assert tuple(train_options.StageChoice) == (*config.STAGES["photo"], "both")
     assert tuple(train_options.Adversarial) == losses.ADVERSARIAL
     assert tuple(train_options.Distortion) == losses.DISTORTIONS
     assert tuple(train_options.GeneratorScales) == losses.GENERATOR_SCALES
