@@ -107,7 +107,7 @@ def measure(kodak: Path, features: str | None, *, quick: bool, alone: bool) -> S
 def with_others(result: SweepResult, page: str) -> SweepResult:
     """``result`` as if the other codecs had been measured too: their points and settings are those on the page.
 
-    Raises ConfigError where the page has other columns, or no other codecs.
+    Raises ConfigError where the page has other columns, no other codecs, or no settings of one.
     """
     texts = {match[1]: match[0] for match in SECTION.finditer(page)}
     header, *rows = table_cells(texts["curves"])
@@ -123,7 +123,10 @@ def with_others(result: SweepResult, page: str) -> SweepResult:
     if not points:
         raise ConfigError(f"{FULL.name} has no points of other codecs", hint="leave --keep-others out")
     settings = {row[0]: row[-1] for row in table_cells(texts["bd-rates, all"])}
-    others = [Curve(codec=codec, settings=settings.get(codec, ""), points=tuple(own)) for codec, own in points.items()]
+    if missing := points.keys() - settings.keys():
+        names = ", ".join(sorted(missing))
+        raise ConfigError(f"{FULL.name} has no settings of {names}", hint="leave --keep-others out")
+    others = [Curve(codec=codec, settings=settings[codec], points=tuple(own)) for codec, own in points.items()]
     curves = (*result.curves, *others)
     own = result.curves[0]
     compared = [compare(own, other, metric) for other in others for metric in result.metrics]

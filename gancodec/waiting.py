@@ -13,7 +13,7 @@ def wait_briefly() -> None:
     """Let threads sleep soon where they wait: to be called before torch is imported, which reads this once.
 
     By default they spin for milliseconds.  Where another program keeps a processor busy, the thread that all others
-    wait for does not run, and they burn its time: compressing took ten times as long so.  Whoever has set
+    wait for does not run, and they burn its time: compressing took three times as long so.  Whoever has set
     GOMP_SPINCOUNT or OMP_WAIT_POLICY has decided otherwise.
     """
     if "OMP_WAIT_POLICY" not in os.environ:

@@ -126,6 +126,9 @@ def test_kept_points_make_the_tables_that_they_stand_in(figures: ModuleType, res
         assert float(rate.rstrip(" %")) == pytest.approx(float(other.rstrip(" %")), abs=0.25)  # of rounded points
     with pytest.raises(ConfigError, match="other columns"):
         figures.with_others(replace(alone, metrics=METRICS[:2]), page)
+    points, rates = page.split("<!-- figures: bd-rates, all -->")
+    with pytest.raises(ConfigError, match="no settings of JPEG"):
+        figures.with_others(alone, f"{points}<!-- figures: bd-rates, all -->{rates.replace('| JPEG', '| GIF ')}")
     with pytest.raises(ConfigError, match="no points of other codecs"):
         figures.with_others(result, page)
 
