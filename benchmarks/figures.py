@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen.add_argument("--quick", action="store_true", help="fewer metrics, write nothing")
     options = parser.parse_args(argv)
     try:
+        if options.keep_others and options.features is None:
+            raise ConfigError(f"{FULL.name} has LPIPS, and --keep-others needs it too", hint="give --features")
         pages = read_pages()
         check_marks(pages)
         result = measure(options.kodak, options.features, quick=options.quick, alone=options.keep_others)

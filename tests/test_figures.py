@@ -262,3 +262,11 @@ def test_all_points_are_listed_and_missing_values_are_a_dash(figures: ModuleType
     assert column(text, "codec") == ["photo"] * 4 + ["extreme"]
     assert column(text, "LPIPS (alex) ↓")[:4] == ["–"] * 4
     assert column(text, "quality") == ["0", "10", "20", "30", "–"]
+
+
+def test_what_cannot_be_kept_is_said_before_measuring(
+    figures: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(figures, "measure", lambda *_, **__: pytest.fail("measured"))
+    assert figures.main([str(tmp_path), "--keep-others"]) != 0
+    assert "give --features" in capsys.readouterr().err

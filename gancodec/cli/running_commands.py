@@ -29,7 +29,7 @@ def train(
     adversarial: train_options.AdversarialLoss = None,
     distortion: train_options.DistortionLoss = None,
     generator_scales: train_options.Scales = None,
-    stage: train_options.WhichStage = StageChoice.BOTH,
+    stage: train_options.WhichStage = StageChoice.ALL,
     channels: train_options.Channels = None,
     features: train_options.Features = None,
     init: train_options.Init = None,

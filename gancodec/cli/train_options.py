@@ -37,8 +37,9 @@ class StageChoice(enum.StrEnum):
     """Stages of ``photo``."""
 
     FIDELITY = "fidelity"
+    SYNTHESIS = "synthesis"
     REALISM = "realism"
-    BOTH = "both"
+    ALL = "all"
 
 
 class Adversarial(enum.StrEnum):
@@ -111,7 +112,7 @@ class TrainOptions:
             raise ConfigError(f"--channels is for extreme, not for {self.codec}", hint="leave --channels out")
         if self.channels not in (None, *CHANNELS):
             raise ConfigError(f"--channels is {self.channels}", hint=f"use one of {', '.join(map(str, CHANNELS))}")
-        if self.stage is not StageChoice.BOTH and self.codec is not Family.PHOTO:
+        if self.stage is not StageChoice.ALL and self.codec is not Family.PHOTO:
             raise ConfigError(f"--stage is for photo, {self.codec} has one stage", hint="leave --stage out")
         if self.crop is not None and (self.crop < 64 or self.crop % 64):
             raise ConfigError(f"--crop is {self.crop}", hint="use a multiple of 64")
@@ -242,7 +243,7 @@ Scales = Annotated[
     _choice("--generator-scales", "generator_scales", "Whose verdicts the generator hears: full is the largest's."),
 ]
 WhichStage = Annotated[
-    StageChoice, typer.Option("--stage", help="Of photo; realism alone starts from a codec: --init.")
+    StageChoice, typer.Option("--stage", help="Of photo; synthesis and realism alone start from a codec: --init.")
 ]
 Channels = Annotated[
     int | None,

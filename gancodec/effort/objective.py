@@ -4,6 +4,10 @@ R are the bits of all symbols under the tables that the file is coded with; D is
 [−1, 1], summed; and 1/λ = 1.25·(λ_X/3)/λ_R(quality) is what D costs along the codec's own curve, a little more than the
 price that training had for it (networks/quality.py): the point of the curve that a quality stands for stays the same.
 
+How the picture changes with the symbols is asked of the generator that was trained together with the encoder, where the
+codec has kept it: readers have a better one, but what symbols it knows are those that were chosen by the first, and by
+its own gradients fewer bits are saved (docs/decisions/0007).  What is measured is the picture that readers make.
+
 Tuned for realism, the picture is that of realism 1, and D has another term: λ_P/(λ_X/3) times the distance of features
 of each tile's core, times the core's pixels.
 """
@@ -80,7 +84,7 @@ class Objective:
         """For realism."""
         self._realism = 0.0 if features is None else 1.0
         self.prepared = prepared
-        self.synthesis = prepared.synthesis(pipeline.synthesis(self._realism))
+        self.synthesis = prepared.synthesis(pipeline.synthesis(1.0) if self.is_tuned else weights.guiding)
         self.latent_costs, self.hyper_costs = prepared.latent_costs, prepared.hyper_costs
         quality_256_B = torch.tensor(self.qualities_256, device=pipeline.device)
         quality_B = quality_256_B.float() / FRACTION

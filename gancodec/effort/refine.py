@@ -48,11 +48,15 @@ class Refiner:
 
         Raises ConfigError for mixed sizes, and what ``load_features`` raises.
         """
+        return self._pipeline.symbols(self.chain(pictures, qualities_256, effort))
+
+    def chain(self, pictures: Sequence[NDArray[np.uint8]], qualities_256: Sequence[int], effort: Effort) -> Chain:
+        """As ``quantise``, with all that a decoder will know of these symbols."""
         last: Chain | None = None
         for _, chain in self._regioned(pictures, qualities_256, effort):
             last = chain
         assert last is not None, "there is a level above 0"
-        return self._pipeline.symbols(last)
+        return last
 
     def prepare(self, effort: Effort) -> None:
         """Load the features that it asks for.  Raises what ``load_features`` raises."""

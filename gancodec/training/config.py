@@ -17,8 +17,14 @@ from gancodec.errors import ConfigError
 from gancodec.networks.config import FAMILIES, PIXEL_ALIGN, ModelConfig, config_from_values
 from gancodec.training.losses import ADVERSARIAL, DISTORTIONS, GENERATOR_SCALES
 
-STAGES: Final = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}
+STAGES: Final = {"photo": ("fidelity", "synthesis", "realism"), "extreme": ("joint",)}
 """The stages of each codec, in their order."""
+REFINING: Final = frozenset({"synthesis", "realism"})
+"""Stages that train a generator alone: files stay as they are."""
+ALL: Final = "all"
+"""Every stage of a codec."""
+TRAINING_EFFORT_MAX: Final = 4
+"""Levels above it take seconds for a crop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +81,8 @@ class TrainConfig:
     """Channels of each discriminator's hidden layers."""
     discriminator_scales: int
     """Discriminators, each at half the size of the one before."""
+    effort: int
+    """Of the encoder whose latents the generator sees in stages ``synthesis`` and ``realism``, 0 … 4."""
     minutes_share: float
     """Of the minutes of a run with several stages."""
     max_minutes: float
@@ -89,6 +97,8 @@ class TrainConfig:
         for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use 0 or more; 0 leaves the term out")
+        if self.effort not in range(TRAINING_EFFORT_MAX + 1):
+            raise ConfigError(f"effort is {self.effort!r}", hint=f"use a whole number from 0 to {TRAINING_EFFORT_MAX}")
         if self.lambda_c > 0 and self.batch < 2:
             raise ConfigError("lambda_c needs another picture in the batch", hint="use a batch of 2 or more")
         for name, choices in (

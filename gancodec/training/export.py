@@ -25,6 +25,7 @@ from gancodec.training.journal import described, note
 from gancodec.training.muting import mute_channels
 from gancodec.training.plan import NOT_STATED
 from gancodec.training.stage import Stage, to_patches
+from gancodec.training.synthesis import SynthesisStage
 from gancodec.weights import PhotoWeights, Synthesis, Weights, save_weights
 
 FITTED_MEGAPIXELS = 30.0
@@ -61,15 +62,15 @@ class Exporter:
     def write(self, stage: Stage, base: PhotoWeights | None, base_path: Path) -> None:
         """The codec of the stage's present state, atomically.
 
-        ``base``: the codec that stage realism refines, at ``base_path``, whose word on its own training and licence is
-        handed on.
+        ``base``: the codec whose generators stages synthesis and realism refine, at ``base_path``, whose word on its
+        own training and licence is handed on.
         """
         licence = self.licence
         weights: Weights
-        if isinstance(stage, RealismStage):
+        if isinstance(stage, SynthesisStage | RealismStage):
             assert base is not None
             self.report(f"{stage.name}: writing {self.path}")
-            weights = export_photo.export_realism(base, stage.average)
+            weights = self._refined(stage, base)
             notes = training_notes(base_path)
             if licence == NOT_STATED:
                 licence = read_metadata(base_path).get("licence", licence)
@@ -90,6 +91,16 @@ class Exporter:
             return False
         step: object = training_notes(self.path).get(stage.name, {}).get("step")
         return step == stage.progress.step
+
+    def _refined(self, stage: SynthesisStage | RealismStage, base: PhotoWeights) -> Weights:
+        """``base`` with another generator; files stay as they are."""
+        if isinstance(stage, RealismStage):
+            return export_photo.export_realism(base, stage.average)
+        refined = export_photo.export_synthesis(base, stage.average, stage.guide)
+        if self.squares and not stage.is_better(refined.fidelity, self.squares):
+            self.report(f"{stage.name}: the generator is no better than before and stays as it was")
+            return base
+        return refined
 
     def _fitted(self, stage: Stage) -> Weights:
         """The averaged model with tables fitted to training photos."""

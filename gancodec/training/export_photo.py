@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from gancodec.effort.curvature import measure_curvature
 from gancodec.entropy import FrequencyTables
-from gancodec.networks.config import CONTEXT_STEPS
+from gancodec.networks.config import CONTEXT_STEPS, PhotoConfig
 from gancodec.networks.factorised import FactorisedPrior
 from gancodec.networks.integer import FRACTION, TABLES, table_scale
 from gancodec.networks.photo import PhotoModel
 from gancodec.networks.prior import Prior
 from gancodec.pipeline import PhotoPipeline
 from gancodec.training.stage import to_patches
+from gancodec.training.warm_start import carry_over
 from gancodec.weights import Analysis, PhotoWeights, Synthesis
 
 RANGE_SIGMAS = 5
@@ -62,10 +63,20 @@ def _curvature(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]]) -> 
 
 def export_realism(base: PhotoWeights, realism: Synthesis) -> PhotoWeights:
     """``base`` with a realism generator: the same files, the same model id."""
-    rounded = Synthesis(base.config).requires_grad_(False).eval()
-    _copy_half(rounded.generator, realism.generator)
-    rounded.gains.load_state_dict({name: value.float().cpu() for name, value in realism.gains.state_dict().items()})
-    return replace(base, realism=rounded)
+    return replace(base, realism=_rounded(realism, base.config))
+
+
+def export_synthesis(base: PhotoWeights, fidelity: Synthesis, guide: Synthesis) -> PhotoWeights:
+    """``base`` with another fidelity generator, and what realism had learnt on top of it: the same model id.
+
+    ``guide``: the one that encoders go by, to whose choices the new one was fitted.
+    """
+    device = next(base.analysis.parameters()).device
+    realism = None
+    if base.realism is not None:
+        carried = carry_over(fidelity, base.fidelity, base.realism, 1.0)
+        realism = _rounded(carried, base.config).to(device)
+    return replace(base, fidelity=_rounded(fidelity, base.config).to(device), realism=realism, guide=guide)
 
 
 @torch.inference_mode()
@@ -111,6 +122,14 @@ def assemble(model: PhotoModel) -> PhotoWeights:
         latent_tables=FrequencyTables.from_weights([logistic_weights(table_scale(table)) for table in range(TABLES)]),
         hyper_tables=FrequencyTables.from_weights(list(hyper_weights(model.factorised, prior.medians))),
     )
+
+
+def _rounded(synthesis: Synthesis, config: PhotoConfig) -> Synthesis:
+    """As it will be stored."""
+    rounded = Synthesis(config).requires_grad_(False).eval()
+    _copy_half(rounded.generator, synthesis.generator)
+    rounded.gains.load_state_dict({name: value.float().cpu() for name, value in synthesis.gains.state_dict().items()})
+    return rounded
 
 
 def _copy_half(target: nn.Module, source: nn.Module) -> None:

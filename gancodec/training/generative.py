@@ -11,15 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gancodec.networks.blocks import anchor_weights
 from gancodec.networks.config import CENTRES
 from gancodec.networks.extreme import SYMBOL_MAX, ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.half import halves_well, use_half_products
-from gancodec.networks.photo import PhotoModel
 from gancodec.training.adversary import Adversary, generator_loss
 from gancodec.training.config import TrainConfig
 from gancodec.training.objective import psnr_from_mse
+from gancodec.training.sent import SentLatents
 from gancodec.training.stage import (
     Pixels,
     Stage,
@@ -31,7 +30,7 @@ from gancodec.training.stage import (
     to_pixels,
 )
 from gancodec.training.world import World, detached
-from gancodec.weights import Synthesis
+from gancodec.weights import PhotoWeights, Synthesis
 
 REALISM_QUALITIES = (5.0, 20.0, 35.0, 60.0)
 """Validated: where generated detail matters most."""
@@ -153,7 +152,7 @@ class ExtremeStage(GenerativeStage):
 class RealismStage(GenerativeStage):
     """The generator of ``photo``, from the fidelity one on; encoder and prior are frozen, files stay as they are.
 
-    ``refined``: a realism generator of the same codec to go on from.
+    ``base``: the codec, on the device; where it has a realism generator, the stage goes on from that.
 
     The discriminators see ŷ/g besides the picture (as in HiFiC, arXiv:2006.09965).
     """
@@ -163,59 +162,42 @@ class RealismStage(GenerativeStage):
     average: Synthesis
 
     def __init__(
-        self, frozen: PhotoModel, config: TrainConfig, device: torch.device, world: World, *,
-        features: FeatureNetwork | None, refined: Synthesis | None = None,
+        self, base: PhotoWeights, config: TrainConfig, device: torch.device, world: World, *,
+        features: FeatureNetwork | None,
     ) -> None:  # fmt: skip
-        start = Synthesis(frozen.config)
-        if refined is None:
-            start.generator.load_state_dict(frozen.generator.state_dict())
-            start.gains.load_state_dict(frozen.generator_gains.state_dict())
-        else:
-            start.load_state_dict(refined.state_dict())
-        channels = frozen.config.latent_channels
+        start = deepcopy(base.fidelity if base.realism is None else base.realism).requires_grad_(True)
+        channels = base.config.latent_channels
         super().__init__(start, config, device, world, features=features, condition_channels=channels)
-        self.frozen = frozen.to(device).to(memory_format=torch.channels_last).requires_grad_(False)
-        use_half_products(self.frozen, use=halves_well(device))
+        self.sent = SentLatents(base, device, config.effort)
+        self.fidelity = base.fidelity
 
     def generate(self, patches: Tensor) -> Generated:
         quality = torch.rand(len(patches), generator=self.random(), device=self.device) * 100
-        latent, known = self._latent(patches, quality)
+        sent = self.sent(patches, quality)
         with self._autocast():
-            rebuilt = self._shared(latent, anchor_weights(quality, self.frozen.config.anchors))
-        return Generated(rebuilt, known, None)
-
-    @torch.no_grad()
-    def _latent(self, patches: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """ŷ and ŷ/g of the frozen codec."""
-        latent = self.frozen.latent(patches, quality)
-        return latent.known_BMhw * latent.log_gain_BM11.exp(), latent.known_BMhw
+            rebuilt = self._shared(sent.latent_BMhw, sent.anchor_weights_BA)
+        return Generated(rebuilt, sent.known_BMhw, None)
 
     @torch.no_grad()
     def validate(self, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
         """PSNR and feature distance per quality, and their means' distance from the fidelity generator's."""
+        rows: dict[str, list[dict[str, float]]] = {}
+        for quality, patches, sent in self.sent.squares(batches, REALISM_QUALITIES):
+            before = self._measure(patches, self.fidelity(sent.latent_BMhw, sent.anchor_weights_BA))
+            rows.setdefault(f"{float(quality[0]):g}", []).append(
+                self._measure(patches, self.average(sent.latent_BMhw, sent.anchor_weights_BA))
+                | {f"fidelity_{name}": number for name, number in before.items()}
+            )
         result: dict[str, float] = {}
-        for value in REALISM_QUALITIES:
-            rows = []
-            for pixels in batches:
-                patches = to_patches(pixels, self.device)
-                quality = torch.full((len(patches),), value, device=self.device)
-                anchors = anchor_weights(quality, self.frozen.config.anchors)
-                latent, _ = self._latent(patches, quality)
-                faithful = self.frozen.generator(latent * self.frozen.generator_gains(anchors), anchors)
-                before = self._measure(patches, faithful)
-                rows.append(
-                    self._measure(patches, self.average(latent, anchors))
-                    | {f"fidelity_{name}": number for name, number in before.items()}
-                )
-            result |= {f"{name}_{value:g}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        for value, row in rows.items():
+            result |= {f"{name}_{value}": float(np.mean([each[name] for each in row])) for name in row[0]}
         return result
 
     @torch.no_grad()
     def reconstruct(self, pixels_BHWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         patches = to_patches(pixels_BHWC, self.device)
-        quality = torch.full((len(patches),), PANEL_QUALITY, device=self.device)
-        latent, _ = self._latent(patches, quality)
-        return to_pixels(self.average(latent, anchor_weights(quality, self.frozen.config.anchors)))
+        sent = self.sent(patches, torch.full((len(patches),), PANEL_QUALITY, device=self.device))
+        return to_pixels(self.average(sent.latent_BMhw, sent.anchor_weights_BA))
 
 
 def symbols_bpp(symbols_BChw: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Stage fidelity: the rate–distortion objective, R + lambda·D at every quality at once."""
+"""The rate–distortion objective, R + lambda·D at every quality at once; stage synthesis has its second half alone."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class RateDistortion(NamedTuple):
     """dB, the mean over the pictures."""
 
 
+class Distortion(NamedTuple):
+    loss: Tensor
+    """The distortion's part of the objective."""
+    psnr: Tensor
+    """dB, the mean over the pictures."""
+
+
 def rate_distortion(
     output: Forward, patches_BChw: Tensor, quality_B: Tensor, config: TrainConfig
 ) -> RateDistortion:
@@ -35,13 +42,31 @@ def rate_distortion(
     pixels = patches_BChw[0].numel() / 3
     bpp_z = output.bits_z_B / pixels
     bpp = output.bits_y_B / pixels + bpp_z
-    error = (output.patches_BChw - patches_BChw).flatten(1)
+    distortion = weighted_distortion(output.patches_BChw, patches_BChw, quality_B, config)
+    loss = (bpp * _balance(quality_B, config)).mean() + distortion.loss
+    return RateDistortion(loss, bpp.mean().detach(), bpp_z.mean().detach(), distortion.psnr)
+
+
+def weighted_distortion(
+    rebuilt_BChw: Tensor, patches_BChw: Tensor, quality_B: Tensor, config: TrainConfig
+) -> Distortion:
+    """What the distortion contributes to ``rate_distortion``: of the same shapes, at the same weights."""
+    error = (rebuilt_BChw - patches_BChw).flatten(1)
     mse = error.square().mean(1)
     cost = mse if config.distortion == "mse" else error.abs().mean(1)
-    price = config.lambda_r * lambda_r(quality_B)
-    balance = (published_lambda(price, config.lambda_x) / BALANCE_REFERENCE) ** -BALANCE_POWER
-    loss = (bpp + config.lambda_x / price * cost) * balance
-    return RateDistortion(loss.mean(), bpp.mean().detach(), bpp_z.mean().detach(), psnr_from_mse(mse.detach()).mean())
+    loss = config.lambda_x / _price(quality_B, config) * cost * _balance(quality_B, config)
+    return Distortion(loss.mean(), psnr_from_mse(mse.detach()).mean())
+
+
+def _price(quality_B: Tensor, config: TrainConfig) -> Tensor:
+    """lambda_R"""
+    return config.lambda_r * lambda_r(quality_B)
+
+
+def _balance(quality_B: Tensor, config: TrainConfig) -> Tensor:
+    """(lambda/0.018)^−0.3"""
+    ratio = published_lambda(_price(quality_B, config), config.lambda_x) / BALANCE_REFERENCE
+    return ratio**-BALANCE_POWER
 
 
 def psnr_from_mse(mse: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from gancodec.errors import ConfigError, MissingModelError
 from gancodec.networks.config import ModelConfig, PhotoConfig, config_from_values
 from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import read_progress
-from gancodec.training.config import Preset, TrainConfig, load_preset
+from gancodec.training.config import ALL, REFINING, STAGES, Preset, TrainConfig, load_preset
 
 GPU_BATCH = 64
 """Crops a step where the preset's few would leave a GPU waiting for its next kernel."""
@@ -40,7 +40,8 @@ class Request:
     """Values of TrainConfig that differ from the preset's."""
     preset: Path | None = None
     """A file whose values take the place of the preset's."""
-    stage: str = "both"
+    stage: str = ALL
+    """One of the codec's stages, or all of them."""
     features: str | None = None
     """``vgg19`` or PATH[:NET]."""
     init: str | None = None
@@ -86,11 +87,12 @@ def plan_jobs(request: Request, device: torch.device) -> list[Job]:
     preset = preset.changed(request.model, training)
     stages = preset.stages
     if request.codec == "photo":
-        if request.stage not in ("fidelity", "realism", "both"):
-            raise ConfigError(f"stage is {request.stage!r}", hint="use fidelity, realism or both")
-        if request.stage != "both":
+        choices = (*STAGES["photo"], ALL)
+        if request.stage not in choices:
+            raise ConfigError(f"stage is {request.stage!r}", hint=f"use one of {', '.join(choices)}")
+        if request.stage != ALL:
             stages = {request.stage: stages[request.stage]}
-    elif request.stage != "both":
+    elif request.stage != ALL:
         raise ConfigError(f"{request.codec} has one stage", hint="leave --stage out")
     total = sum(stage.minutes_share for stage in stages.values())
     stages = {
@@ -129,7 +131,7 @@ def _sizes(request: Request, preset: Preset, init: Path | None) -> ModelConfig:
     if init is None:
         return preset.model
     model = config_from_values(stored_configuration(init))
-    grows = isinstance(model, PhotoConfig) and request.stage != "realism"
+    grows = isinstance(model, PhotoConfig) and request.stage not in REFINING
     for name in sorted(preset.asked_sizes):
         before, value = getattr(model, name), getattr(preset.model, name)
         if grows and name == "latent_channels" and value > before:
@@ -145,10 +147,10 @@ def _sizes(request: Request, preset: Preset, init: Path | None) -> ModelConfig:
 def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
     """What the first codec of a run starts from; ``path`` is where it will be written."""
     if request.init == FROM_SCRATCH:
-        if request.stage == "realism":
-            raise ConfigError("stage realism refines a codec", hint="name one with --init, or leave it out")
+        if request.stage in REFINING:
+            raise ConfigError(f"stage {request.stage} refines a codec", hint="name one with --init, or leave it out")
         return None
-    if request.stage == "realism" and path.is_file():
+    if request.stage in REFINING and path.is_file():
         if request.init is not None and not request.resume:
             raise ConfigError(
                 f"{path} is there already, and --init names another codec",
@@ -163,8 +165,8 @@ def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None
     for entry in shipped_models():
         if entry.codec == request.codec and stored_configuration(entry.path) == asdict(model):
             return entry.path
-    if request.stage == "realism":
-        raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
+    if request.stage in REFINING:
+        raise MissingModelError(f"stage {request.stage} needs a codec to start from", hint="give one with --init")
     return None
 
 
@@ -206,7 +208,7 @@ def check_jobs(request: Request, jobs: list[Job]) -> None:
             raise ConfigError(f"{job.out} holds a run already", hint="go on with --resume, or use another --out")
         for path in checkpoints:
             read_progress(path)
-        refines = job.stages.keys() == {"realism"} and job.path == job.init
+        refines = job.stages.keys() <= REFINING and job.path == job.init
         if job.path.exists() and not checkpoints and not refines:
             raise ConfigError(f"{job.path} is there already", hint="use another --out or --name")
         if job.out.exists() and not job.out.is_dir():

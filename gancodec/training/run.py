@@ -1,7 +1,7 @@
 """``gancodec train``: from a folder of photos to codecs that can be used at once.
 
-    options + preset ─► configuration ─► for each lambda_X: fidelity ─► realism   (photo)
-                                                            joint                 (extreme)
+    options + preset ─► configuration ─► for each lambda_X: fidelity ─► synthesis ─► realism   (photo)
+                                                            joint                              (extreme)
                      each stage: checkpoint, log, panel;  at its end: weights, tables fitted, OUT/NAME.safetensors
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.photo import PhotoModel
 from gancodec.registry import SUFFIX, read_entry
 from gancodec.training.checkpoint import load_checkpoint, read_progress
-from gancodec.training.config import STAGES
+from gancodec.training.config import REFINING, STAGES
 from gancodec.training.data import Photos, central_squares, load_photos
 from gancodec.training.export import Exporter
 from gancodec.training.fidelity import FidelityStage
@@ -37,9 +37,10 @@ from gancodec.training.loop import Interruption, Surroundings, run_stage
 from gancodec.training.plan import Job, Request, check_jobs, described, plan_jobs
 from gancodec.training.stage import Stage
 from gancodec.training.start import extreme_at_start, photo_at_start, read_start
-from gancodec.training.warm_start import photo_model
+from gancodec.training.synthesis import SynthesisStage
 from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
 from gancodec.weights import PhotoWeights, Synthesis, load_weights
+from gancodec.weights.photo import EFFORT, REALISM
 from gancodec.weights.tensors import tensors_digest
 from gancodec.writing import write_file
 
@@ -122,6 +123,16 @@ def _model_id(path: Path) -> bytes:
     return read_entry(path).model_id if path.exists() else b""
 
 
+def _given_digest(base: PhotoWeights, stage: str) -> str:
+    """SHA-256 over all tensors but those that the stage replaces.
+
+    Stage synthesis replaces those of realism too, which are carried over, and keeps the generator that it began with.
+    """
+    changed = ("synthesis.", EFFORT) if stage == "synthesis" else (REALISM,)
+    tensors = {name: tensor for name, tensor in base.tensors().items() if not name.startswith(changed)}
+    return tensors_digest(tensors, "").hex()
+
+
 def _silent(_: str) -> None:
     """The report of all processes but the first."""
 
@@ -142,11 +153,11 @@ class _Runner:
             path=job.path, name=job.name, licence=request.licence, photos=photos, squares=squares,
             carry_over=self._carried_over, report=report,
         )  # fmt: skip
-        trains_anew = job.stages.keys() != {"realism"}
+        trains_anew = not job.stages.keys() <= REFINING
         self.start = read_start(job.init) if trains_anew and job.init is not None else None
         self.base: PhotoWeights | None = None
         self.base_digest: str | None = None
-        """Names all of the codec that stage realism takes as given."""
+        """Names all of the codec that the stage takes as given."""
         self.base_path = job.path
         self.minutes = self.megapixels = 0.0
 
@@ -179,10 +190,10 @@ class _Runner:
         torch.manual_seed(config.seed)
         checkpoint = self._checkpoint(name)
         resumes = self.request.resume and checkpoint.exists()
-        if name == "realism":
-            self.base = self._realism_base()
-            self.base_digest = tensors_digest(replace(self.base, realism=None).tensors(), "").hex()
-            resumes = resumes and self._same_base(checkpoint)
+        if name in REFINING:
+            self.base = self._refined_base(name)
+            self.base_digest = _given_digest(self.base, name)
+            resumes = resumes and self._same_base(name, checkpoint)
         stage: Stage
         sizes = self.job.model
         if name == "fidelity":
@@ -191,12 +202,12 @@ class _Runner:
                 self.start, sizes, config, self.photos, self.report
             )
             stage = FidelityStage(photo, config, self.device, self.world)
+        elif name == "synthesis":
+            assert self.base is not None
+            stage = SynthesisStage(self.base, config, self.device, self.world)
         elif name == "realism":
             assert self.base is not None
-            stage = RealismStage(
-                photo_model(self.base), config, self.device, self.world, features=self.features,
-                refined=self.base.realism,
-            )  # fmt: skip
+            stage = RealismStage(self.base, config, self.device, self.world, features=self.features)
         else:
             assert isinstance(sizes, ExtremeConfig)
             extreme = ExtremeModel(sizes) if resumes else extreme_at_start(
@@ -219,23 +230,23 @@ class _Runner:
             self.report(f"realism: carrying over that of {self.start.path}")
         return realism
 
-    def _realism_base(self) -> PhotoWeights:
-        """The codec whose generator is refined: that of stage fidelity, or the one to start from."""
+    def _refined_base(self, stage: str) -> PhotoWeights:
+        """The codec whose generator is refined: that of the stage before, or the one to start from."""
         path = self.path if "fidelity" in self.job.stages or self.path.exists() else self.job.init
         if path is None:
-            raise MissingModelError("stage realism needs a codec to start from", hint="give one with --init")
+            raise MissingModelError(f"stage {stage} needs a codec to start from", hint="give one with --init")
         self.base_path = path
-        weights = load_weights(read_entry(path), torch.device("cpu"))
+        weights = load_weights(read_entry(path), self.device)
         if not isinstance(weights, PhotoWeights):
             raise ConfigError(f"{path} is not a codec of photo", hint="give one with --init")
         return weights
 
-    def _same_base(self, checkpoint: Path) -> bool:
-        """Whether the realism generator was trained for the codec as it is now; else it starts anew from it."""
+    def _same_base(self, stage: str, checkpoint: Path) -> bool:
+        """Whether the generator was trained for the codec as it is now; else it starts anew from it."""
         _, stored = read_progress(checkpoint)
         same: bool = stored.get("base") == self.base_digest
         if not same:
-            self.report("realism: stage fidelity has gone on since, so the generator is refined anew")
+            self.report(f"{stage}: a stage before it has gone on since, so the generator is refined anew")
         return same
 
     def _checkpoint(self, name: str) -> Path:
@@ -243,10 +254,13 @@ class _Runner:
 
     def _identity(self, name: str) -> dict[str, Any]:
         """What must be the same on resuming."""
-        return self.job.stages[name].identity() | {
+        values = self.job.stages[name].identity()
+        if name not in REFINING:
+            del values["effort"]  # which such stages have no use for
+        return values | {
             "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
-            "photos": self._photos_digest(), "base": self.base_digest if name == "realism" else None,
-            "init": None if name == "realism" else self._start_identity(),
+            "photos": self._photos_digest(), "base": self.base_digest if name in REFINING else None,
+            "init": None if name in REFINING else self._start_identity(),
         }  # fmt: skip
 
     def _start_identity(self) -> str | None:

@@ -27,13 +27,13 @@ DENSITY_STEPS = 300
 
 @torch.no_grad()
 def photo_model(weights: PhotoWeights) -> PhotoModel:
-    """The trainable model of a ``photo`` codec: its fidelity half."""
+    """The trainable model of a ``photo`` codec: its fidelity half, as stage fidelity left it."""
     model = PhotoModel(weights.config)
     model.encoder.load_state_dict(weights.analysis.encoder.state_dict())
     model.hyper_encoder.load_state_dict(weights.analysis.hyper_encoder.state_dict())
     model.means.load_state_dict(weights.prior.means.state_dict())
-    model.generator.load_state_dict(weights.fidelity.generator.state_dict())
-    model.generator_gains.load_state_dict(weights.fidelity.gains.state_dict())
+    model.generator.load_state_dict(weights.guiding.generator.state_dict())
+    model.generator_gains.load_state_dict(weights.guiding.gains.state_dict())
     model.gains.log_gain_AM.copy_(weights.prior.log_gain)
     restore_index(model.index, weights.prior.index)
     with torch.enable_grad():

@@ -19,8 +19,11 @@ from gancodec.weights.tensors import PRIOR, Tensors, fill_module, module_tensors
 
 # Half precision of a log gain of 5 would be 0.2 % of a grey level's amplitude.
 EXACT = ("log_gain", "log_gain_AM", "medians")
-CURVATURE = "effort.curvature"
-"""Name of its tensor in a file."""
+EFFORT = "effort."
+"""Tensors that only encoders need that take their time; the model id does not cover them."""
+CURVATURE = f"{EFFORT}curvature"
+REALISM = "synthesis.realism."
+GUIDE = f"{EFFORT}synthesis."
 
 
 class Analysis(nn.Module):
@@ -59,11 +62,18 @@ class PhotoWeights:
     hyper_tables: FrequencyTables
     curvature_AM: Tensor | None = None
     """For encoders that take their time (effort/curvature.py); outside the model id."""
+    guide: Synthesis | None = None
+    """The generator trained together with the encoder, where ``fidelity`` is a later one; outside the model id."""
 
     @property
     def has_realism(self) -> bool:
         """Whether there is a realism generator beside the fidelity one."""
         return self.realism is not None
+
+    @property
+    def guiding(self) -> Synthesis:
+        """The generator that encoders go by that take their time."""
+        return self.fidelity if self.guide is None else self.guide
 
     def modules(self) -> dict[str, nn.Module]:
         """Networks by the prefix of their tensors' names."""
@@ -73,7 +83,9 @@ class PhotoWeights:
             "synthesis.fidelity.": self.fidelity,
         }
         if self.realism is not None:
-            named["synthesis.realism."] = self.realism
+            named[REALISM] = self.realism
+        if self.guide is not None:
+            named[GUIDE] = self.guide
         return named
 
     def tensors(self) -> dict[str, Tensor]:
@@ -91,10 +103,11 @@ class PhotoWeights:
 
         Raises KeyError, RuntimeError, CorruptError or WrongModelError if they do not fit.
         """
-        has_realism = any(name.startswith("synthesis.realism.") for name in tensors)
+        has_realism, has_guide = (any(name.startswith(prefix) for name in tensors) for prefix in (REALISM, GUIDE))
         with torch.device("meta"):  # no random numbers are drawn for weights that are about to be replaced
             analysis, prior, fidelity = Analysis(config), Prior(config), Synthesis(config)
             realism = Synthesis(config) if has_realism else None
+            guide = Synthesis(config) if has_guide else None
         weights = cls(
             config=config,
             analysis=analysis,
@@ -104,6 +117,7 @@ class PhotoWeights:
             latent_tables=read_tables(tensors, "latent", TABLES),
             hyper_tables=read_tables(tensors, "hyper", config.hyper_channels),
             curvature_AM=_read_curvature(config, tensors, device),
+            guide=guide,
         )
         for prefix, module in weights.modules().items():
             fill_module(module, tensors, prefix, device)

@@ -167,7 +167,7 @@ def test_what_was_trained_compresses_at_once(
     assert np.array_equal(by_path, by_id)
 
     written = {entry.name.split("-0")[0] for entry in path.parent.rglob("*") if entry.is_file()}
-    stages = ["fidelity", "realism"] if codec == "photo" else ["joint"]
+    stages = ["fidelity", "synthesis", "realism"] if codec == "photo" else ["joint"]
     assert written == {
         "holiday.safetensors", "configuration.json", "log.jsonl", *stages,
         *(f"checkpoint-{stage}.safetensors" for stage in stages),
@@ -357,6 +357,7 @@ def test_ctrl_c_before_training_is_like_in_every_command(
         ["--codec", "extreme", "--channels", "5"],
         ["--codec", "extreme", "--channels", "many"],
         ["--stage", "realism", "--codec", "extreme"],
+        ["--stage", "synthesis", "--codec", "extreme"],
         ["--codec", "video"],
         ["--max-minutes", "0"],
         ["--max-minutes", "nan"],
@@ -400,6 +401,7 @@ def test_what_must_be_given_is_asked_for(missing: str, run: Any, requests: list[
         ["--features", "missing.safetensors", "--lambda-p", "1"],
         ["--init", "nobody"],
         ["--stage", "realism"],
+        ["--stage", "synthesis"],
     ],
 )
 def test_networks_that_are_not_there_are_5(arguments: list[str], train: Any, folder: Path) -> None:
@@ -461,7 +463,7 @@ def test_of_the_processes_of_torchrun_only_the_first_speaks(
 
 def test_the_choices_are_those_of_the_trainer() -> None:
     assert tuple(train_options.Family) == tuple(FAMILIES)
-    assert tuple(train_options.StageChoice) == (*config.STAGES["photo"], "both")
+    assert tuple(train_options.StageChoice) == (*config.STAGES["photo"], "all")
     assert tuple(train_options.Adversarial) == losses.ADVERSARIAL
     assert tuple(train_options.Distortion) == losses.DISTORTIONS
     assert tuple(train_options.GeneratorScales) == losses.GENERATOR_SCALES

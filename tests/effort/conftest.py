@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from gancodec.effort.objective import Objective
 from gancodec.effort.prepared import Prepared
 from gancodec.effort.refine import Refiner
 from gancodec.pipeline import PhotoPipeline
+from gancodec.weights import Synthesis
 from tests.conftest import GOLDEN
 from tests.tiny import made_picture
 
@@ -40,6 +43,15 @@ def refiner(pipeline: PhotoPipeline) -> Refiner:
 @pytest.fixture
 def picture() -> NDArray[np.uint8]:
     return made_picture(5, 100, 150)
+
+
+def another(synthesis: Synthesis) -> Synthesis:
+    """Not quite the same generator."""
+    changed, random = deepcopy(synthesis), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in changed.generator.parameters():
+            parameter.add_(0.02 * parameter.std(unbiased=False) * torch.randn(parameter.shape, generator=random))
+    return changed
 
 
 def objective_of(

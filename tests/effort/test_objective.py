@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,13 +13,16 @@ from gancodec.codec import Codec
 from gancodec.effort import curvature, objective
 from gancodec.effort.costs import BEYOND, FORBIDDEN, SymbolCosts
 from gancodec.effort.curvature import measure_curvature
+from gancodec.effort.refine import Refiner
+from gancodec.effort.request import Effort
 from gancodec.effort.rounding import plainly_rounded
 from gancodec.entropy import FrequencyTables
 from gancodec.errors import ConfigError, CorruptError
 from gancodec.networks.index_twin import float_twin
 from gancodec.pipeline import PhotoPipeline
 from gancodec.weights import PhotoWeights
-from tests.effort.conftest import objective_of
+from gancodec.weights.tensors import model_id
+from tests.effort.conftest import another, objective_of
 from tests.tiny import made_picture
 
 CPU = torch.device("cpu")
@@ -129,6 +134,37 @@ def test_curvature_is_kept_with_the_weights_and_outside_the_model_id(pipeline: P
     assert back.curvature_AM is not None and torch.equal(back.curvature_AM, weights.curvature_AM)
 
 
+def test_symbols_are_chosen_by_the_guide_and_measured_as_readers_see_them(
+    pipeline: PhotoPipeline, picture: NDArray[np.uint8]
+) -> None:
+    weights, refiner = pipeline.weights, Refiner(pipeline)
+    later = replace(weights, fidelity=another(weights.fidelity), guide=weights.fidelity)
+    unguided = replace(later, guide=None)
+    by_guide, by_own = PhotoPipeline(later, CPU), PhotoPipeline(unguided, CPU)
+    (before,), (kept,), (moved,) = (
+        each.quantise([picture], [60 * 256], Effort(level=1)) for each in (refiner, Refiner(by_guide), Refiner(by_own))
+    )
+    assert kept.crc == before.crc != moved.crc
+    with torch.no_grad():
+        chain = plainly_rounded(objective_of(pipeline, picture))
+        seen = [float(objective_of(each, picture).distortion(chain)) for each in (pipeline, by_guide, by_own)]
+    assert seen[0] != seen[1] == seen[2]
+
+
+def test_the_guide_is_kept_with_the_weights_and_outside_the_model_id(pipeline: PhotoPipeline) -> None:
+    weights = pipeline.weights
+    assert weights.guiding is weights.fidelity
+    guided = replace(weights, guide=another(weights.fidelity))
+    tensors = guided.tensors()
+    assert model_id(tensors) == model_id(weights.tensors())
+    back = PhotoWeights.from_tensors(weights.config, tensors, CPU)
+    assert back.guide is not None and back.guiding is back.guide
+    assert all(torch.equal(tensors[name], value) for name, value in back.tensors().items())
+    del tensors["effort.synthesis.generator.output.bias"]
+    with pytest.raises(RuntimeError, match=r"generator\.output\.bias"):
+        PhotoWeights.from_tensors(weights.config, tensors, CPU)
+
+
 @pytest.mark.parametrize(
     "bad",
     [torch.ones(2, 2), torch.zeros(8, 24), torch.full((8, 24), torch.nan), torch.full((8, 24), torch.inf)],
@@ -140,7 +176,6 @@ def test_curvature_that_makes_no_sense_is_refused(pipeline: PhotoPipeline, bad: 
 
 
 def test_mixed_sizes_are_refused(codec: Codec) -> None:
-    from gancodec.effort.request import Effort
     from gancodec.picture import Picture
 
     pictures = [Picture(colour_HWC=made_picture(1, side, side)) for side in (60, 160)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from gancodec.networks.features import ARCHITECTURES
 from gancodec.picture import Picture
 from gancodec.pipeline import Chain, PhotoPipeline, Stream, Symbols
 from tests.conftest import GOLDEN
+from tests.effort.conftest import another
 
 CPU = torch.device("cpu")
 QUALITY_256 = 60 * 256
@@ -50,12 +50,8 @@ def features(tmp_path: Path) -> str:
 @pytest.fixture
 def realistic(pipeline: PhotoPipeline) -> PhotoPipeline:
     """With a realism generator that is not quite the other one."""
-    realism = deepcopy(pipeline.weights.fidelity)
-    random = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in realism.generator.parameters():
-            parameter.add_(0.02 * parameter.std(unbiased=False) * torch.randn(parameter.shape, generator=random))
-    return PhotoPipeline(replace(pipeline.weights, realism=realism), pipeline.device)
+    weights = pipeline.weights
+    return PhotoPipeline(replace(weights, realism=another(weights.fidelity)), pipeline.device)
 
 
 def test_what_is_tuned_for_realism_costs_less_there(

@@ -1,4 +1,4 @@
-"""A folder of made photos, and stages of all three kinds on the tiny models."""
+"""A folder of made photos, and stages of all kinds on the tiny models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from PIL import Image
 
 from gancodec.training.config import TrainConfig, load_preset
 from gancodec.training.data import CropPlan, Photos, load_photos, make_batch
+from gancodec.training.export_photo import assemble, fit_tables
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage
 from gancodec.training.stage import Stage
+from gancodec.training.synthesis import SynthesisStage
 from gancodec.training.world import World
+from gancodec.weights import PhotoWeights
 from tests.tiny import made_picture, make_tiny_extreme_model, make_tiny_model
 
 CPU = torch.device("cpu")
@@ -51,18 +54,29 @@ def small_config(stage: str, **changes: Any) -> TrainConfig:
     return replace(preset.stages[stage], **(SMALL | changes))
 
 
+def tiny_codec() -> PhotoWeights:
+    """Its tables fitted; without curvature, which encoders then measure on each picture."""
+    weights = assemble(make_tiny_model())
+    pictures = [made_picture(1000 + number, 128, 128) for number in range(12)]
+    with torch.inference_mode():
+        fit_tables(weights, pictures, [100 * (number + 0.5) / 12 for number in range(12)])
+    return weights
+
+
 def make_stage(kind: str, *, seed: int = 0, **changes: Any) -> Stage:
-    """Stage ``fidelity``, ``realism`` or ``joint`` on a tiny model."""
+    """Stage ``fidelity``, ``synthesis``, ``realism`` or ``joint`` on a tiny model."""
     config = small_config(kind, **changes)
     torch.manual_seed(seed)
     if kind == "fidelity":
         return FidelityStage(make_tiny_model().train(), config, CPU, World())
+    if kind == "synthesis":
+        return SynthesisStage(tiny_codec(), config, CPU, World())
     if kind == "realism":
-        return RealismStage(make_tiny_model(), config, CPU, World(), features=None)
+        return RealismStage(tiny_codec(), config, CPU, World(), features=None)
     return ExtremeStage(make_tiny_extreme_model().train(), config, CPU, World(), features=None)
 
 
-@pytest.fixture(params=["fidelity", "realism", "joint"])
+@pytest.fixture(params=["fidelity", "synthesis", "realism", "joint"])
 def make(request: pytest.FixtureRequest) -> Callable[..., Stage]:
     """Makes the stage of this round, fresh each time."""
     return lambda **changes: make_stage(request.param, **changes)

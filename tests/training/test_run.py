@@ -18,20 +18,20 @@ from gancodec.errors import ConfigError, OutputError
 from gancodec.networks.photo import PhotoModel
 from gancodec.registry import read_entry, read_metadata
 from gancodec.training import export, loop, plan, run, start
-from gancodec.training.config import Preset
+from gancodec.training.config import STAGES, Preset
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained, train_codecs
+from gancodec.training.synthesis import SynthesisStage
 from tests.tiny import TINY, TINY_EXTREME, made_picture
 from tests.training.conftest import small_config
 
 
 @pytest.fixture(autouse=True)
 def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}
     models = {"photo": TINY, "extreme": TINY_EXTREME}
     monkeypatch.setattr(
         plan, "load_preset",
-        lambda codec, _: Preset(model=models[codec], stages={name: small_config(name) for name in stages[codec]}),
+        lambda codec, _: Preset(model=models[codec], stages={name: small_config(name) for name in STAGES[codec]}),
     )  # fmt: skip
     monkeypatch.setattr(export, "FITTED_MEGAPIXELS", 0.05)
 
@@ -57,7 +57,7 @@ def test_run_leaves_a_codec_and_its_configuration(photo_folder: Path, tmp_path: 
     assert list((tmp_path / "mine" / "panel").glob("fidelity-*.png"))
     assert list((tmp_path / "mine" / "tensorboard" / "realism").iterdir())
     rows = [json.loads(line) for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
-    assert {"fidelity", "realism"} == {row["stage"] for row in rows}
+    assert {"fidelity", "synthesis", "realism"} == {row["stage"] for row in rows}
     assert any("valid_loss" in row for row in rows) and any("megapixels_per_second" in row for row in rows)
     assert any("files against their estimated size" in line for line in said)
     assert any(line.startswith("channels stay as trained: to mute some takes 20 minutes") for line in said)
@@ -79,8 +79,9 @@ def test_realism_is_refined_anew_when_fidelity_went_on(photo_folder: Path, tmp_p
     said: list[str] = []
     go(photo_folder, tmp_path / "run", said, resume=True, max_minutes=0.03)
     assert any(line.startswith("fidelity: resumed") for line in said)
-    assert any("refined anew" in line for line in said)
-    assert not any(line.startswith("realism: resumed") for line in said)
+    for stage in ("synthesis", "realism"):
+        assert any(line.startswith(f"{stage}: a stage before it has gone on") for line in said)
+        assert not any(line.startswith(f"{stage}: resumed") for line in said)
 
 
 def test_realism_can_be_added_later_to_the_same_files(photo_folder: Path, tmp_path: Path) -> None:
@@ -93,6 +94,75 @@ def test_realism_can_be_added_later_to_the_same_files(photo_folder: Path, tmp_pa
     with pytest.raises(ConfigError, match="--init names another"):
         (tmp_path / "other" / "checkpoint-realism.safetensors").unlink()
         go(photo_folder, tmp_path / "other", stage="realism", init=str(first.path))
+
+
+def test_synthesis_makes_another_generator_for_the_same_files(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SynthesisStage, "is_better", lambda *_: False)
+    first, never = go(photo_folder, tmp_path / "run"), torch.tensor(torch.nan)
+    assert not any(name.startswith("effort.synthesis.") for name in load_file(first.path))
+    for better in (True, False):
+        monkeypatch.setattr(SynthesisStage, "is_better", lambda *_, better=better: better)
+        said: list[str] = []
+        out = tmp_path / f"{better}"
+        later = go(photo_folder, out, said, stage="synthesis", init=str(first.path))
+        before, after = load_file(first.path), load_file(later.path)
+        changed = {name.split(".")[1] for name in after if not torch.equal(before.get(name, never), after[name])}
+        assert later.model_id == first.model_id and before.keys() <= after.keys()
+        assert changed == ({"fidelity", "realism", "synthesis"} if better else set())
+        assert any("stays as it was" in line for line in said) is not better
+        if better:
+            # Encoders keep the generator that they had, also when the stage is run once more.
+            more = load_file(go(photo_folder, tmp_path / "more", stage="synthesis", init=str(later.path)).path)
+            for name in (name for name in before if name.startswith("synthesis.fidelity.")):
+                guide = name.replace("synthesis.fidelity.", "effort.synthesis.")
+                assert torch.equal(before[name], after[guide]) and torch.equal(before[name], more[guide])
+            # What realism had learnt is still the difference of the two.
+            name = "generator.input.bias"
+            learnt, kept = (
+                tensors[f"synthesis.realism.{name}"].float() - tensors[f"synthesis.fidelity.{name}"].float()
+                for tensors in (before, after)
+            )
+            torch.testing.assert_close(kept, learnt, rtol=0, atol=2e-3)
+        notes = json.loads(read_metadata(later.path)["training"])
+        assert notes["synthesis"]["step"] > 0 and notes["fidelity"]["step"] > 0
+
+
+def test_finished_synthesis_goes_on_with_more_minutes(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has replaced the generator that it began with, which it is still compared with."""
+    monkeypatch.setattr(SynthesisStage, "is_better", lambda *_: True)
+    began: list[dict[str, torch.Tensor]] = []
+    stepping = SynthesisStage.advance
+
+    def watched(stage: SynthesisStage, *given: Any) -> dict[str, float]:
+        began.append({name: tensor.clone() for name, tensor in stage.before.state_dict().items()})
+        return stepping(stage, *given)
+
+    monkeypatch.setattr(SynthesisStage, "advance", watched)
+    first = go(photo_folder, tmp_path / "run", stage="fidelity")
+    before = load_file(first.path)
+    go(photo_folder, tmp_path / "run", stage="synthesis", init=None)
+    name = "synthesis.fidelity.generator.output.bias"
+    assert not torch.equal(before[name], load_file(first.path)[name])
+    said: list[str] = []
+    steps = len(began)
+    later = go(photo_folder, tmp_path / "run", said, stage="synthesis", init=None, max_minutes=0.02, resume=True)
+    assert any(line.startswith("synthesis: resumed") for line in said) and later.model_id == first.model_id
+    assert len(began) > steps and all(torch.equal(began[0][name], began[-1][name]) for name in began[0])
+
+
+def test_finished_synthesis_is_not_touched_when_realism_goes_on(photo_folder: Path, tmp_path: Path) -> None:
+    first = go(photo_folder, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint-realism.safetensors").unlink()
+    before, said = load_file(first.path), list[str]()
+    later = go(photo_folder, tmp_path / "run", said, resume=True)
+    after = load_file(later.path)
+    assert not any(line.startswith(("fidelity step", "synthesis step", "synthesis: writing")) for line in said)
+    assert any(line.startswith("realism step") for line in said)
+    assert {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])} <= {"realism"}
 
 
 def test_nothing_is_overwritten_unasked(photo_folder: Path, tmp_path: Path) -> None:
@@ -108,7 +178,7 @@ def test_nothing_is_overwritten_unasked(photo_folder: Path, tmp_path: Path) -> N
 def test_codec_to_start_from_is_not_overwritten(photo_folder: Path, tmp_path: Path) -> None:
     first = go(photo_folder, tmp_path / "run", stage="fidelity")
     (tmp_path / "run" / "checkpoint-fidelity.safetensors").unlink()
-    for stage in ("fidelity", "both"):
+    for stage in ("fidelity", "all"):
         with pytest.raises(ConfigError, match="is there already"):
             go(photo_folder, tmp_path / "run", stage=stage, init=str(first.path))
     assert read_entry(first.path).model_id == first.model_id

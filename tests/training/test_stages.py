@@ -1,4 +1,4 @@
-"""The three stages: each moves its own networks, learns, and goes on after an interruption as if there were none."""
+"""The stages: each moves its own networks, learns, and goes on after an interruption as if there were none."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ import numpy as np
 import pytest
 import torch
 
+from gancodec.effort.refine import Refiner
+from gancodec.effort.request import Effort
 from gancodec.errors import ConfigError, WrongModelError
 from gancodec.networks.photo import Forward, logistic_bits, round_latent
 from gancodec.networks.quality import lambda_r
+from gancodec.pipeline import PhotoPipeline, Stream
 from gancodec.training.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from gancodec.training.config import TrainConfig, load_preset
 from gancodec.training.data import Photos
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage, symbols_bpp
 from gancodec.training.objective import psnr_from_mse, rate_distortion
-from gancodec.training.stage import Stage, parameter_groups
+from gancodec.training.sent import SentLatents
+from gancodec.training.stage import Stage, parameter_groups, to_patches
+from gancodec.training.synthesis import SynthesisStage
+from gancodec.training.warm_start import photo_model
+from gancodec.training.world import World
 from tests.tiny import made_picture
-from tests.training.conftest import make_stage, run_steps, small_config
+from tests.training.conftest import CPU, make_stage, run_steps, small_config, tiny_codec
 
 SQUARES = [np.stack([made_picture(70 + number, 64, 64) for number in range(4)])]
 Make = Callable[..., Stage]
@@ -81,7 +88,7 @@ def test_learns(make: Make, photos: Photos) -> None:
     with torch.no_grad():
         for network in (stage.networks["model"], stage.networks["average"]):
             network.get_submodule("generator.output").bias.add_(0.2)  # type: ignore[union-attr, operator]
-    name = {"fidelity": "psnr_60", "realism": "psnr_60", "joint": "valid_psnr"}[stage.name]
+    name = {"joint": "valid_psnr"}.get(stage.name, "psnr_60")
     before = stage.validate(SQUARES)[name]
     run_steps(stage, photos, 60)
     assert stage.validate(SQUARES)[name] > before + 0.3
@@ -134,7 +141,7 @@ def test_non_finite_step_is_skipped_before_the_update(make: Make, photos: Photos
 
 
 def test_every_parameter_has_one_learning_rate() -> None:
-    for kind in ("fidelity", "realism", "joint"):
+    for kind in ("fidelity", "synthesis", "realism", "joint"):
         stage = make_stage(kind)
         model = stage.networks["model"]
         groups = parameter_groups(model, stage.config)
@@ -215,15 +222,50 @@ def test_warm_up_takes_no_more_than_a_share_of_a_short_run() -> None:
     assert stage.rate_share(1.0) == pytest.approx(stage.config.final_share)
 
 
-def test_realism_leaves_encoder_prior_and_fidelity_generator_alone(photos: Photos) -> None:
-    stage = make_stage("realism")
-    assert isinstance(stage, RealismStage)
-    before = weights_of(stage.frozen)
+@pytest.mark.parametrize("kind", ["synthesis", "realism"])
+def test_refining_leaves_encoder_prior_and_fidelity_generator_alone(kind: str, photos: Photos) -> None:
+    codec = tiny_codec()
+    config = small_config(kind)
+    stage: SynthesisStage | RealismStage
+    if kind == "synthesis":
+        stage = SynthesisStage(codec, config, CPU, World())
+    else:
+        stage = RealismStage(codec, config, CPU, World(), features=None)
+    before = {name: tensor.clone() for name, tensor in codec.tensors().items()}
     run_steps(stage, photos, 4)
-    assert same(before, weights_of(stage.frozen))
-    assert not same(weights_of(stage.model.generator), weights_of(stage.frozen.generator))
-    numbers = stage.validate(SQUARES)
-    assert {"psnr_20", "fidelity_psnr_20"} <= numbers.keys()
+    after = codec.tensors()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert not same(weights_of(stage.model.generator), weights_of(codec.fidelity.generator))
+    assert {"psnr_60", "fidelity_psnr_60"} <= stage.validate(SQUARES).keys()
+
+
+def test_fidelity_goes_on_from_the_generator_that_encoders_go_by() -> None:
+    codec = tiny_codec()
+    codec.guide = codec.fidelity
+    codec.fidelity = deepcopy(codec.guide)
+    codec.fidelity.generator.output.bias.add_(1)
+    assert same(weights_of(photo_model(codec).generator), weights_of(codec.guide.generator))
+
+
+@pytest.mark.parametrize("effort", [0, 1])
+def test_latents_are_those_that_a_decoder_gets(effort: int) -> None:
+    pipeline = PhotoPipeline(tiny_codec(), CPU)
+    pictures, qualities_256 = [made_picture(3, 64, 128), made_picture(4, 64, 128)], [5_120, 20_480]
+    if effort:
+        symbols = Refiner(pipeline).quantise(pictures, qualities_256, Effort(level=effort))
+    else:
+        symbols = pipeline.quantise(pictures, qualities_256)
+    streams = [
+        Stream(width=128, height=64, quality_256=quality, payload=coded.payload, symbol_crc=coded.symbol_crc)
+        for quality, coded in zip(qualities_256, map(pipeline.code, symbols), strict=True)
+    ]
+    decoded = pipeline.decode(streams)
+    sent = SentLatents(pipeline.weights, CPU, effort)(
+        to_patches(np.stack(pictures), CPU), torch.tensor(qualities_256) / 256
+    )
+    torch.testing.assert_close(sent.known_BMhw, decoded.state.known_BMhw.clone(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sent.anchor_weights_BA, decoded.state.anchor_weights_BA.clone())
+    torch.testing.assert_close(sent.latent_BMhw, sent.known_BMhw * decoded.state.gain_BM11.clone())
 
 
 def test_all_terms_of_the_notes_are_logged(photos: Photos) -> None:
@@ -258,7 +300,7 @@ def test_every_adversarial_loss_trains(adversarial: str, scales: str, photos: Ph
     "wrong",
     [
         {"crop_px": 100}, {"batch": 0}, {"max_minutes": 0.0}, {"lambda_x": -1.0}, {"lambda_adv": float("nan")},
-        {"adversarial": "pearson"}, {"distortion": "l3"}, {"generator_scales": "some"},
+        {"adversarial": "pearson"}, {"effort": 5}, {"effort": 0.5}, {"distortion": "l3"}, {"generator_scales": "some"},
     ],
 )  # fmt: skip
 def test_impossible_configuration_is_refused(wrong: dict[str, float]) -> None:

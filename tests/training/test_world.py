@@ -15,15 +15,14 @@ SCRIPT = r"""
 import sys, zlib
 from pathlib import Path
 import torch
-from gancodec.training.config import Preset
+from gancodec.training.config import STAGES, Preset
 from gancodec.training import export, plan, run
 from tests.tiny import TINY, TINY_EXTREME
 from tests.training.conftest import small_config
 codec, data, out, minutes, resume = sys.argv[1:]
 torch.set_num_threads(1)
-stages = {"photo": ("fidelity", "realism"), "extreme": ("joint",)}[codec]
 model = TINY if codec == "photo" else TINY_EXTREME
-plan.load_preset = lambda name, _: Preset(model=model, stages={stage: small_config(stage) for stage in stages})
+plan.load_preset = lambda name, _: Preset(model=model, stages={stage: small_config(stage) for stage in STAGES[codec]})
 export.FITTED_MEGAPIXELS = 0.05
 shared = run.run_stage
 def watched(stage, around):

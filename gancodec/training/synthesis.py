@@ -1,0 +1,105 @@
+"""Stage synthesis of ``photo``: the fidelity generator alone, for lambda_X · distortion, on latents as they are sent.
+
+Encoder and prior are frozen, so files that exist and the model id stay as they are.  What encoders send depends on a
+generator, too, where there is effort: they keep going by the one trained together with them, so new files stay the
+same as well (docs/decisions/0007-latents-as-sent.md).
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gancodec.networks.half import halves_well, use_half_products
+from gancodec.training.config import TrainConfig
+from gancodec.training.fidelity import PANEL_QUALITY, VALID_QUALITIES
+from gancodec.training.objective import Distortion, weighted_distortion
+from gancodec.training.sent import SentLatents, Square
+from gancodec.training.stage import Pixels, Stage, adam, compile_for, parameter_groups, to_patches, to_pixels
+from gancodec.training.world import World, detached
+from gancodec.weights import PhotoWeights, Synthesis
+
+
+class SynthesisStage(Stage):
+    """Owns generator, moving average and optimiser; ``base``: the codec, on the device.
+
+    ``before`` is the generator that the stage began with, also when it is resumed and the codec in the run's folder has
+    another by then.
+    """
+
+    name: ClassVar[str] = "synthesis"
+
+    def __init__(self, base: PhotoWeights, config: TrainConfig, device: torch.device, world: World) -> None:
+        super().__init__(config, device, world)
+        self.before = deepcopy(base.fidelity)
+        self.guide = base.guiding
+        self.sent = SentLatents(base, device, config.effort)
+        self.model = deepcopy(base.fidelity).requires_grad_(True).to(memory_format=torch.channels_last)
+        self.average = deepcopy(self.model).requires_grad_(False)
+        self.optimiser = adam(parameter_groups(self.model, config))
+        use_half_products(self.model, use=halves_well(device))
+        compile_for(device, [self.model])
+        self._shared = world.share(self.model)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "average": self.average, "before": self.before}
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"model": self.optimiser}
+
+    def step(self, pixels_BHWC: Pixels, done: float) -> dict[str, float]:
+        patches = to_patches(pixels_BHWC, self.device)
+        quality = torch.rand(len(patches), generator=self.random(), device=self.device) * 100
+        sent = self.sent(patches, quality)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            rebuilt = self._shared(sent.latent_BMhw, sent.anchor_weights_BA)
+        distortion = weighted_distortion(rebuilt, patches, quality, self.config)
+        share = self.rate_share(done)
+        norm, taken = self.descend(distortion.loss, self.optimiser, share)
+        if taken:
+            self.follow(self.average, self.model)
+        numbers = {"loss": distortion.loss, "psnr": distortion.psnr, "gradient_norm": norm}
+        return detached(numbers) | {"rate_share": share, "skipped": float(not taken)}
+
+    @torch.no_grad()
+    def validate(self, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
+        """The distortion's part of the objective, and PSNR by quality; ``fidelity_psnr``: of the generator before."""
+        rows: dict[str, list[tuple[Distortion, Distortion]]] = {}
+        for square in self.sent.squares(batches, VALID_QUALITIES):
+            both = (self._distortion(self.average, square), self._distortion(self.before, square))
+            rows.setdefault(f"{float(square.quality_B[0]):g}", []).append(both)
+        result: dict[str, float] = {"valid_loss": _mean([now.loss for row in rows.values() for now, _ in row])}
+        for quality, row in rows.items():
+            result[f"psnr_{quality}"] = _mean([now.psnr for now, _ in row])
+            result[f"fidelity_psnr_{quality}"] = _mean([before.psnr for _, before in row])
+        return result
+
+    @torch.no_grad()
+    def is_better(self, generator: Synthesis, batches: list[NDArray[np.uint8]]) -> bool:
+        """Whether a generator's distortion is below that of the one before, on these squares."""
+        squares = self.sent.squares(batches, VALID_QUALITIES)
+        now, before = (
+            _mean([self._distortion(each, square).loss for square in squares]) for each in (generator, self.before)
+        )
+        return now < before
+
+    @torch.no_grad()
+    def reconstruct(self, pixels_BHWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        patches = to_patches(pixels_BHWC, self.device)
+        sent = self.sent(patches, torch.full((len(patches),), PANEL_QUALITY, device=self.device))
+        return to_pixels(self.average(sent.latent_BMhw, sent.anchor_weights_BA))
+
+    def _distortion(self, generator: Synthesis, square: Square) -> Distortion:
+        quality, patches, sent = square
+        return weighted_distortion(generator(sent.latent_BMhw, sent.anchor_weights_BA), patches, quality, self.config)
+
+
+def _mean(values: list[Tensor]) -> float:
+    return float(torch.stack(values).mean())
