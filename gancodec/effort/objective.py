@@ -5,11 +5,11 @@ R are the bits of all symbols under the tables that the file is coded with; D is
 price that training had for it (networks/quality.py): the point of the curve that a quality stands for stays the same.
 
 How the picture changes with the symbols is asked of the generator that was trained together with the encoder, where the
-codec has kept it: readers have a better one, but what symbols it knows are those that were chosen by the first, and by
-its own gradients fewer bits are saved (docs/decisions/0007).  What is measured is the picture that readers make.
+codec has kept it: that of readers has been fitted to symbols chosen by the first, and by its own gradients fewer bits
+are saved (docs/decisions/0007).  What is measured is the picture that readers make.
 
-Tuned for realism, the picture is that of realism 1, and D has another term: λ_P/(λ_X/3) times the distance of features
-of each tile's core, times the core's pixels.
+Tuned for realism, the picture, in either case, is that of realism 1, and D has another term: λ_P/(λ_X/3) times the
+distance of features of each tile's core, times the core's pixels.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Expansion:
     gradient_BMhw: Tensor
     """∂D/∂ŷ"""
     distortion_B: Tensor
-    """D there, as hurried networks compute it."""
+    """D there, as the hurried networks of effort compute it."""
 
 
 def slope(quality: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ class Complexity:
     """At effort 0: further efforts go through the same networks again, as often as the picture needs."""
     decode_kmac: float
     parameters: int
-    """Of all networks, both sides; integers of the index network count as parameters, look-up tables do not."""
+    """Of all networks, both sides, realism's and effort's included; integers of the index network count as parameters,
+    look-up tables do not."""
 
 
 def complexity(codec_name: str = DEFAULT_CODEC) -> Complexity:

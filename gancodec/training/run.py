@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,6 @@ from gancodec.training.start import extreme_at_start, photo_at_start, read_start
 from gancodec.training.synthesis import SynthesisStage
 from gancodec.training.world import World, device_for, fast_arithmetic, join_world, leave_world
 from gancodec.weights import PhotoWeights, Synthesis, load_weights
-from gancodec.weights.photo import EFFORT, REALISM
 from gancodec.weights.tensors import tensors_digest
 from gancodec.writing import write_file
 
@@ -124,13 +123,11 @@ def _model_id(path: Path) -> bytes:
 
 
 def _given_digest(base: PhotoWeights, stage: str) -> str:
-    """SHA-256 over all tensors but those that the stage replaces.
-
-    Stage synthesis replaces those of realism too, which are carried over, and keeps the generator that it began with.
-    """
-    changed = ("synthesis.", EFFORT) if stage == "synthesis" else (REALISM,)
-    tensors = {name: tensor for name, tensor in base.tensors().items() if not name.startswith(changed)}
-    return tensors_digest(tensors, "").hex()
+    """SHA-256 over all tensors that the stage takes as given: the same before and after it has replaced others."""
+    given = replace(base, realism=None)
+    if stage == "synthesis":
+        given = replace(given, fidelity=base.guiding, guide=None)
+    return tensors_digest(given.tensors(), "").hex()
 
 
 def _silent(_: str) -> None:

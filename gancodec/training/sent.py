@@ -17,7 +17,6 @@ from torch import Tensor
 from gancodec.effort.refine import Refiner
 from gancodec.effort.request import Effort
 from gancodec.networks.blocks import anchor_weights
-from gancodec.networks.config import PhotoConfig
 from gancodec.networks.integer import FRACTION
 from gancodec.pipeline import PhotoPipeline
 from gancodec.training.stage import to_patches, to_pixels
@@ -47,11 +46,11 @@ class SentLatents:
 
     def __init__(self, weights: PhotoWeights, device: torch.device, effort: int) -> None:
         """weights: on ``device``.  effort: 0 is one pass and plain rounding."""
-        self.config: PhotoConfig = weights.config
+        self.weights = weights
         self._pipeline = PhotoPipeline(weights, device)
         self._refiner = Refiner(self._pipeline)
         self._effort = Effort(level=effort) if effort else None
-        self._squares: tuple[list[NDArray[np.uint8]], list[Square]] | None = None
+        self._squares: tuple[list[NDArray[np.uint8]], Sequence[float], list[Square]] | None = None
 
     def __call__(self, patches_BChw: Tensor, quality_B: Tensor) -> Sent:
         """patches: [B, 192, H/8, W/8] of 8-bit pictures, in [−1, 1], sides multiples of 64; quality: [B] in 0..100."""
@@ -70,16 +69,16 @@ class SentLatents:
         known, gain = state.known_BMhw.clone(), state.gain_BM11.clone()
         known = known.contiguous(memory_format=torch.channels_last)
         quality_256_B = torch.tensor(qualities_256, device=pipeline.device)
-        return Sent(known * gain, known, anchor_weights(quality_256_B.float() / FRACTION, self.config.anchors))
+        return Sent(known * gain, known, anchor_weights(quality_256_B.float() / FRACTION, self.weights.config.anchors))
 
     def squares(self, batches: list[NDArray[np.uint8]], qualities: Sequence[float]) -> list[Square]:
-        """Batches of fixed squares at each quality; encoded once, as long as it is the same list."""
-        if self._squares is None or self._squares[0] is not batches:
+        """Batches of fixed squares at each quality; encoded once, as long as both are the same."""
+        if self._squares is None or self._squares[0] is not batches or self._squares[1] != qualities:
             made = []
             for quality in qualities:
                 for pixels in batches:
                     patches = to_patches(pixels, self._pipeline.device)
                     quality_B = torch.full((len(patches),), quality, device=patches.device)
                     made.append(Square(quality_B, patches, self(patches, quality_B)))
-            self._squares = (batches, made)
-        return self._squares[1]
+            self._squares = (batches, qualities, made)
+        return self._squares[2]

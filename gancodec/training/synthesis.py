@@ -1,13 +1,14 @@
 """Stage synthesis of ``photo``: the fidelity generator alone, for lambda_X · distortion, on latents as they are sent.
 
 Encoder and prior are frozen, so files that exist and the model id stay as they are.  What encoders send depends on a
-generator, too, where there is effort: they keep going by the one trained together with them, so new files stay the
+generator, too, where there is effort: they keep going by the one trained together with them, so new files stay much the
 same as well (docs/decisions/0007-latents-as-sent.md).
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,8 +29,8 @@ from gancodec.weights import PhotoWeights, Synthesis
 class SynthesisStage(Stage):
     """Owns generator, moving average and optimiser; ``base``: the codec, on the device.
 
-    ``before`` is the generator that the stage began with, also when it is resumed and the codec in the run's folder has
-    another by then.
+    ``before`` is the reader's generator that the stage began with, also when it is resumed and the codec in the run's
+    folder has another by then.
     """
 
     name: ClassVar[str] = "synthesis"
@@ -38,7 +39,7 @@ class SynthesisStage(Stage):
         super().__init__(config, device, world)
         self.before = deepcopy(base.fidelity)
         self.guide = base.guiding
-        self.sent = SentLatents(base, device, config.effort)
+        self.sent = SentLatents(replace(base, fidelity=self.before, guide=self.guide), device, config.effort)
         self.model = deepcopy(base.fidelity).requires_grad_(True).to(memory_format=torch.channels_last)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = adam(parameter_groups(self.model, config))

@@ -78,7 +78,7 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
             [table] = module.parameters()
             anchors = len(table)
             shift = math.log(ratio) / math.log(LAMBDA_R_RATIO) * (anchors - 1)
-            position = torch.arange(anchors, dtype=torch.float64) + shift
+            position = torch.arange(anchors, dtype=torch.float64, device=table.device) + shift
             inside = position.clamp(0, anchors - 1)
             low = inside.floor().clamp(0, anchors - 2).long()
             fraction = (inside - low)[:, None]

@@ -132,13 +132,15 @@ def test_synthesis_makes_another_generator_for_the_same_files(
 def test_finished_synthesis_goes_on_with_more_minutes(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though it has replaced the generator that it began with, which it is still compared with."""
+    """Though it has replaced the generator that it began with, which encoders go by, and it is compared with."""
     monkeypatch.setattr(SynthesisStage, "is_better", lambda *_: True)
     began: list[dict[str, torch.Tensor]] = []
     stepping = SynthesisStage.advance
 
     def watched(stage: SynthesisStage, *given: Any) -> dict[str, float]:
         began.append({name: tensor.clone() for name, tensor in stage.before.state_dict().items()})
+        assert stage.sent.weights.fidelity is stage.before and stage.sent.weights.guiding is stage.guide
+        assert same_tensors(stage.guide.state_dict(), began[0])
         return stepping(stage, *given)
 
     monkeypatch.setattr(SynthesisStage, "advance", watched)
@@ -151,11 +153,19 @@ def test_finished_synthesis_goes_on_with_more_minutes(
     steps = len(began)
     later = go(photo_folder, tmp_path / "run", said, stage="synthesis", init=None, max_minutes=0.02, resume=True)
     assert any(line.startswith("synthesis: resumed") for line in said) and later.model_id == first.model_id
-    assert len(began) > steps and all(torch.equal(began[0][name], began[-1][name]) for name in began[0])
+    assert len(began) > steps and same_tensors(began[0], began[-1])
 
 
-def test_finished_synthesis_is_not_touched_when_realism_goes_on(photo_folder: Path, tmp_path: Path) -> None:
+def same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_finished_synthesis_is_not_touched_when_realism_goes_on(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SynthesisStage, "is_better", lambda *_: True)
     first = go(photo_folder, tmp_path / "run")
+    assert any(name.startswith("effort.synthesis.") for name in load_file(first.path))
     (tmp_path / "run" / "checkpoint-realism.safetensors").unlink()
     before, said = load_file(first.path), list[str]()
     later = go(photo_folder, tmp_path / "run", said, resume=True)
@@ -339,7 +349,10 @@ def test_perceptual_weight_needs_features(photo_folder: Path, tmp_path: Path) ->
     assert stage["lambda_p"] == 0
 
 
-def test_realism_of_the_codec_to_start_from_is_carried_over(photo_folder: Path, tmp_path: Path) -> None:
+def test_realism_of_the_codec_to_start_from_is_carried_over(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SynthesisStage, "is_better", lambda *_: True)
     first = go(photo_folder, tmp_path / "first")
     for lambda_x in (12.0, 48.0):
         said: list[str] = []
@@ -351,6 +364,8 @@ def test_realism_of_the_codec_to_start_from_is_carried_over(photo_folder: Path, 
     alone = go(photo_folder, tmp_path / "alone", said, init=str(first.path), stage="fidelity")
     assert f"realism: carrying over that of {first.path}" in said and read_entry(alone.path).has_realism
     old, new = load_file(first.path), load_file(alone.path)
+    guides = [any(name.startswith("effort.synthesis.") for name in tensors) for tensors in (old, new)]
+    assert guides == [True, False], "its generator is the one that was trained together with its encoder"
     for name in (name for name in new if name.startswith("synthesis.realism.")):
         of_fidelity = name.replace("realism", "fidelity")
         learnt = old[name].float() - old[of_fidelity].float()

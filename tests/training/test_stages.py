@@ -19,6 +19,7 @@ from gancodec.pipeline import PhotoPipeline, Stream
 from gancodec.training.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from gancodec.training.config import TrainConfig, load_preset
 from gancodec.training.data import Photos
+from gancodec.training.export_photo import export_synthesis
 from gancodec.training.fidelity import FidelityStage
 from gancodec.training.generative import ExtremeStage, RealismStage, symbols_bpp
 from gancodec.training.objective import psnr_from_mse, rate_distortion
@@ -27,6 +28,7 @@ from gancodec.training.stage import Stage, parameter_groups, to_patches
 from gancodec.training.synthesis import SynthesisStage
 from gancodec.training.warm_start import photo_model
 from gancodec.training.world import World
+from gancodec.weights import PhotoWeights
 from tests.tiny import made_picture
 from tests.training.conftest import CPU, make_stage, run_steps, small_config, tiny_codec
 
@@ -244,7 +246,31 @@ def test_fidelity_goes_on_from_the_generator_that_encoders_go_by() -> None:
     codec.guide = codec.fidelity
     codec.fidelity = deepcopy(codec.guide)
     codec.fidelity.generator.output.bias.add_(1)
-    assert same(weights_of(photo_model(codec).generator), weights_of(codec.guide.generator))
+    codec.fidelity.gains.log_gain_AM.add_(1)
+    model = photo_model(codec)
+    assert same(weights_of(model.generator), weights_of(codec.guide.generator))
+    assert same(weights_of(model.generator_gains), weights_of(codec.guide.gains))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_what_stage_synthesis_makes_on_a_gpu_is_exported_there() -> None:
+    codec = tiny_codec()
+    codec.realism = deepcopy(codec.fidelity)
+    weights = PhotoWeights.from_tensors(codec.config, codec.tensors(), torch.device("cuda"))
+    stage = SynthesisStage(weights, small_config("synthesis"), torch.device("cuda"), World())
+    refined = export_synthesis(weights, stage.average, stage.guide)
+    assert refined.tensors().keys() > codec.tensors().keys()
+
+
+def test_a_generator_is_better_if_it_makes_better_pictures_than_the_one_before() -> None:
+    stage = make_stage("synthesis")
+    assert isinstance(stage, SynthesisStage)
+    good, bad = deepcopy(stage.before), deepcopy(stage.before)
+    bad.generator.output.bias.add_(0.2)
+    assert not stage.is_better(good, SQUARES) and not stage.is_better(bad, SQUARES)
+    stage.before.generator.output.bias.add_(0.2)
+    assert stage.is_better(good, SQUARES) and not stage.is_better(bad, SQUARES)
 
 
 @pytest.mark.parametrize("effort", [0, 1])
