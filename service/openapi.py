@@ -82,14 +82,14 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "/v1/codecs": {
         "codecs": [
             {
-                "name": "photo", "codec": "photo", "model_id": "25bf8a85", "licence": "Apache-2.0", "has_quality": True,
+                "name": "photo", "codec": "photo", "model_id": "c0dec0de", "licence": "Apache-2.0", "has_quality": True,
                 "has_realism": True, "max_effort": 3, "device": "cuda",
             }
         ]
     },
     "/v1/info": {
         "width": 768, "height": 512, "mode": "RGB", "quality": 60.0, "bytes": 33854, "bpp": 0.68876,
-        "model_id": "25bf8a85", "model": "photo", "codec": "photo", "uniform_tables": False, "format": "1.0",
+        "model_id": "c0dec0de", "model": "photo", "codec": "photo", "uniform_tables": False, "format": "1.0",
         "payload_bytes": 33806, "chunks": [], "damaged": [],
     },
 }  # fmt: skip

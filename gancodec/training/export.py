@@ -96,7 +96,7 @@ class Exporter:
         """``base`` with another generator; files stay as they are."""
         if isinstance(stage, RealismStage):
             return export_photo.export_realism(base, stage.average)
-        refined = export_photo.export_synthesis(base, stage.average, stage.guide)
+        refined = export_photo.export_synthesis(base, stage.average)
         if self.squares and not stage.is_better(refined.fidelity, self.squares):
             self.report(f"{stage.name}: the generator is no better than before and stays as it was")
             return base

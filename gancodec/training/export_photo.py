@@ -66,17 +66,15 @@ def export_realism(base: PhotoWeights, realism: Synthesis) -> PhotoWeights:
     return replace(base, realism=_rounded(realism, base.config))
 
 
-def export_synthesis(base: PhotoWeights, fidelity: Synthesis, guide: Synthesis) -> PhotoWeights:
+def export_synthesis(base: PhotoWeights, fidelity: Synthesis) -> PhotoWeights:
     """``base`` with another fidelity generator, and what realism had learnt on top of it: the same model id.
 
-    ``guide``: the one that encoders go by, to whose choices the new one was fitted.
+    Encoders keep the generator that they went by, to whose choices the new one was fitted.
     """
-    device = next(base.analysis.parameters()).device
     realism = None
     if base.realism is not None:
-        carried = carry_over(fidelity, base.fidelity, base.realism, 1.0)
-        realism = _rounded(carried, base.config).to(device)
-    return replace(base, fidelity=_rounded(fidelity, base.config).to(device), realism=realism, guide=guide)
+        realism = _rounded(carry_over(fidelity, base.fidelity, base.realism, 1.0), base.config)
+    return replace(base, fidelity=_rounded(fidelity, base.config), realism=realism, guide=base.guiding)
 
 
 @torch.inference_mode()
@@ -125,11 +123,11 @@ def assemble(model: PhotoModel) -> PhotoWeights:
 
 
 def _rounded(synthesis: Synthesis, config: PhotoConfig) -> Synthesis:
-    """As it will be stored."""
+    """As it will be stored, on the device that it was on."""
     rounded = Synthesis(config).requires_grad_(False).eval()
     _copy_half(rounded.generator, synthesis.generator)
     rounded.gains.load_state_dict({name: value.float().cpu() for name, value in synthesis.gains.state_dict().items()})
-    return rounded
+    return rounded.to(next(synthesis.parameters()).device)
 
 
 def _copy_half(target: nn.Module, source: nn.Module) -> None:

@@ -181,16 +181,16 @@ class RealismStage(GenerativeStage):
     @torch.no_grad()
     def validate(self, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
         """PSNR and feature distance per quality, and their means' distance from the fidelity generator's."""
-        rows: dict[str, list[dict[str, float]]] = {}
-        for quality, patches, sent in self.sent.squares(batches, REALISM_QUALITIES):
-            before = self._measure(patches, self.fidelity(sent.latent_BMhw, sent.anchor_weights_BA))
-            rows.setdefault(f"{float(quality[0]):g}", []).append(
-                self._measure(patches, self.average(sent.latent_BMhw, sent.anchor_weights_BA))
-                | {f"fidelity_{name}": number for name, number in before.items()}
-            )
         result: dict[str, float] = {}
-        for value, row in rows.items():
-            result |= {f"{name}_{value}": float(np.mean([each[name] for each in row])) for name in row[0]}
+        for quality, squares in self.sent.squares(batches, REALISM_QUALITIES).items():
+            rows = []
+            for _, patches, sent in squares:
+                before = self._measure(patches, self.fidelity(sent.latent_BMhw, sent.anchor_weights_BA))
+                rows.append(
+                    self._measure(patches, self.average(sent.latent_BMhw, sent.anchor_weights_BA))
+                    | {f"fidelity_{name}": number for name, number in before.items()}
+                )
+            result |= {f"{name}_{quality:g}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
         return result
 
     @torch.no_grad()

@@ -50,7 +50,7 @@ class SentLatents:
         self._pipeline = PhotoPipeline(weights, device)
         self._refiner = Refiner(self._pipeline)
         self._effort = Effort(level=effort) if effort else None
-        self._squares: tuple[list[NDArray[np.uint8]], Sequence[float], list[Square]] | None = None
+        self._squares: tuple[list[NDArray[np.uint8]], dict[float, list[Square]]] | None = None
 
     def __call__(self, patches_BChw: Tensor, quality_B: Tensor) -> Sent:
         """patches: [B, 192, H/8, W/8] of 8-bit pictures, in [−1, 1], sides multiples of 64; quality: [B] in 0..100."""
@@ -71,14 +71,16 @@ class SentLatents:
         quality_256_B = torch.tensor(qualities_256, device=pipeline.device)
         return Sent(known * gain, known, anchor_weights(quality_256_B.float() / FRACTION, self.weights.config.anchors))
 
-    def squares(self, batches: list[NDArray[np.uint8]], qualities: Sequence[float]) -> list[Square]:
-        """Batches of fixed squares at each quality; encoded once, as long as both are the same."""
-        if self._squares is None or self._squares[0] is not batches or self._squares[1] != qualities:
-            made = []
-            for quality in qualities:
-                for pixels in batches:
-                    patches = to_patches(pixels, self._pipeline.device)
-                    quality_B = torch.full((len(patches),), quality, device=patches.device)
-                    made.append(Square(quality_B, patches, self(patches, quality_B)))
-            self._squares = (batches, qualities, made)
-        return self._squares[2]
+    def squares(
+        self, batches: list[NDArray[np.uint8]], qualities: Sequence[float]
+    ) -> dict[float, list[Square]]:
+        """Batches of fixed squares by quality; encoded once, as long as both are the same."""
+        if self._squares is None or self._squares[0] is not batches or tuple(self._squares[1]) != tuple(qualities):
+            made = {quality: [self._square(pixels, quality) for pixels in batches] for quality in qualities}
+            self._squares = (batches, made)
+        return self._squares[1]
+
+    def _square(self, pixels_BHWC: NDArray[np.uint8], quality: float) -> Square:
+        patches = to_patches(pixels_BHWC, self._pipeline.device)
+        quality_B = torch.full((len(patches),), quality, device=patches.device)
+        return Square(quality_B, patches, self(patches, quality_B))

@@ -38,8 +38,7 @@ class SynthesisStage(Stage):
     def __init__(self, base: PhotoWeights, config: TrainConfig, device: torch.device, world: World) -> None:
         super().__init__(config, device, world)
         self.before = deepcopy(base.fidelity)
-        self.guide = base.guiding
-        self.sent = SentLatents(replace(base, fidelity=self.before, guide=self.guide), device, config.effort)
+        self.sent = SentLatents(replace(base, fidelity=self.before, guide=base.guiding), device, config.effort)
         self.model = deepcopy(base.fidelity).requires_grad_(True).to(memory_format=torch.channels_last)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = adam(parameter_groups(self.model, config))
@@ -72,30 +71,30 @@ class SynthesisStage(Stage):
     @torch.no_grad()
     def validate(self, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
         """The distortion's part of the objective, and PSNR by quality; ``fidelity_psnr``: of the generator before."""
-        rows: dict[str, list[tuple[Distortion, Distortion]]] = {}
-        for square in self.sent.squares(batches, VALID_QUALITIES):
-            both = (self._distortion(self.average, square), self._distortion(self.before, square))
-            rows.setdefault(f"{float(square.quality_B[0]):g}", []).append(both)
-        result: dict[str, float] = {"valid_loss": _mean([now.loss for row in rows.values() for now, _ in row])}
-        for quality, row in rows.items():
-            result[f"psnr_{quality}"] = _mean([now.psnr for now, _ in row])
-            result[f"fidelity_psnr_{quality}"] = _mean([before.psnr for _, before in row])
-        return result
+        losses: list[Tensor] = []
+        result: dict[str, float] = {}
+        for quality, squares in self.sent.squares(batches, VALID_QUALITIES).items():
+            now = [self._distortion(self.average, each) for each in squares]
+            before = [self._distortion(self.before, each) for each in squares]
+            losses += [each.loss for each in now]
+            result[f"psnr_{quality:g}"] = _mean([each.psnr for each in now])
+            result[f"fidelity_psnr_{quality:g}"] = _mean([each.psnr for each in before])
+        return {"valid_loss": _mean(losses)} | result
 
     @torch.no_grad()
     def is_better(self, generator: Synthesis, batches: list[NDArray[np.uint8]]) -> bool:
         """Whether a generator's distortion is below that of the one before, on these squares."""
-        squares = self.sent.squares(batches, VALID_QUALITIES)
-        now, before = (
-            _mean([self._distortion(each, square).loss for square in squares]) for each in (generator, self.before)
-        )
-        return now < before
+        return self._loss(generator, batches) < self._loss(self.before, batches)
 
     @torch.no_grad()
     def reconstruct(self, pixels_BHWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         patches = to_patches(pixels_BHWC, self.device)
         sent = self.sent(patches, torch.full((len(patches),), PANEL_QUALITY, device=self.device))
         return to_pixels(self.average(sent.latent_BMhw, sent.anchor_weights_BA))
+
+    def _loss(self, generator: Synthesis, batches: list[NDArray[np.uint8]]) -> float:
+        squares = self.sent.squares(batches, VALID_QUALITIES).values()
+        return _mean([self._distortion(generator, each).loss for row in squares for each in row])
 
     def _distortion(self, generator: Synthesis, square: Square) -> Distortion:
         quality, patches, sent = square

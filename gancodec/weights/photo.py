@@ -19,11 +19,9 @@ from gancodec.weights.tensors import PRIOR, Tensors, fill_module, module_tensors
 
 # Half precision of a log gain of 5 would be 0.2 % of a grey level's amplitude.
 EXACT = ("log_gain", "log_gain_AM", "medians")
-EFFORT = "effort."
-"""Tensors that only encoders need that take their time; the model id does not cover them."""
-CURVATURE = f"{EFFORT}curvature"
 REALISM = "synthesis.realism."
-GUIDE = f"{EFFORT}synthesis."
+CURVATURE = "effort.curvature"
+GUIDE = "effort.synthesis."
 
 
 class Analysis(nn.Module):

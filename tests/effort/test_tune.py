@@ -17,6 +17,7 @@ from gancodec.effort.objective import Objective
 from gancodec.effort.prepared import Prepared
 from gancodec.effort.refine import Refiner
 from gancodec.effort.request import Effort
+from gancodec.effort.rounding import plainly_rounded
 from gancodec.errors import ConfigError, MissingModelError
 from gancodec.features import load_features
 from gancodec.networks.features import ARCHITECTURES
@@ -79,6 +80,26 @@ def test_what_is_tuned_for_realism_costs_less_there(
         )
     (untuned,) = Refiner(realistic).quantise([picture], [QUALITY_256], Effort(level=5))
     assert cost(tuned) < min(before, cost(untuned))
+
+
+def test_what_is_tuned_goes_by_the_realism_generator_whatever_guides_others(
+    realistic: PhotoPipeline, picture: NDArray[np.uint8], features: str
+) -> None:
+    weights = realistic.weights
+    guided = PhotoPipeline(replace(weights, guide=weights.fidelity, fidelity=another(weights.fidelity)), CPU)
+    network = load_features(features, "cpu")
+    with torch.no_grad():
+        chain = plainly_rounded(Objective(realistic, [picture], [QUALITY_256], Prepared(weights, CPU)))
+        rough = {
+            (pipeline, tuned): float(
+                Objective(
+                    pipeline, [picture], [QUALITY_256], Prepared(pipeline.weights, CPU), network if tuned else None
+                ).rough_distortion(chain.state.known_BMhw)
+            )
+            for pipeline in (realistic, guided)
+            for tuned in (True, False)
+        }
+    assert rough[realistic, True] == rough[guided, True] != rough[guided, False] == rough[realistic, False]
 
 
 def test_a_codec_without_realism_is_not_tuned_for_it(features: str) -> None:

@@ -139,8 +139,8 @@ def test_finished_synthesis_goes_on_with_more_minutes(
 
     def watched(stage: SynthesisStage, *given: Any) -> dict[str, float]:
         began.append({name: tensor.clone() for name, tensor in stage.before.state_dict().items()})
-        assert stage.sent.weights.fidelity is stage.before and stage.sent.weights.guiding is stage.guide
-        assert same_tensors(stage.guide.state_dict(), began[0])
+        assert stage.sent.weights.fidelity is stage.before
+        assert same_tensors(stage.sent.weights.guiding.state_dict(), began[0])
         return stepping(stage, *given)
 
     monkeypatch.setattr(SynthesisStage, "advance", watched)

@@ -259,7 +259,7 @@ def test_what_stage_synthesis_makes_on_a_gpu_is_exported_there() -> None:
     codec.realism = deepcopy(codec.fidelity)
     weights = PhotoWeights.from_tensors(codec.config, codec.tensors(), torch.device("cuda"))
     stage = SynthesisStage(weights, small_config("synthesis"), torch.device("cuda"), World())
-    refined = export_synthesis(weights, stage.average, stage.guide)
+    refined = export_synthesis(weights, stage.average)
     assert refined.tensors().keys() > codec.tensors().keys()
 
 
