@@ -26,6 +26,7 @@ def train(
     lambda_adv: train_options.LambdaAdv = None,
     lambda_p: train_options.LambdaP = None,
     lambda_c: train_options.LambdaC = None,
+    lambda_grid: train_options.LambdaGrid = None,
     adversarial: train_options.AdversarialLoss = None,
     distortion: train_options.DistortionLoss = None,
     generator_scales: train_options.Scales = None,
@@ -56,10 +57,10 @@ def train(
     """
     given = TrainOptions(
         codec=codec, data=data, out=out, valid=valid, lambda_x=lambda_x, lambda_r=lambda_r, lambda_fm=lambda_fm,
-        lambda_adv=lambda_adv, lambda_p=lambda_p, lambda_c=lambda_c, adversarial=adversarial, distortion=distortion,
-        generator_scales=generator_scales, stage=stage, channels=channels, features=features, init=init,
-        resume=resume, max_minutes=max_minutes, device=device.value, seed=seed, batch=batch, crop=crop, preset=preset,
-        name=name, licence=licence,
+        lambda_adv=lambda_adv, lambda_p=lambda_p, lambda_c=lambda_c, lambda_grid=lambda_grid,
+        adversarial=adversarial, distortion=distortion, generator_scales=generator_scales, stage=stage,
+        channels=channels, features=features, init=init, resume=resume, max_minutes=max_minutes, device=device.value,
+        seed=seed, batch=batch, crop=crop, preset=preset, name=name, licence=licence,
     )  # fmt: skip
     return lambda: training.train(given, as_json=json)
 

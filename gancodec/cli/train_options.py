@@ -79,6 +79,7 @@ class TrainOptions:
     lambda_adv: float | None
     lambda_p: float | None
     lambda_c: float | None
+    lambda_grid: float | None
     adversarial: Adversarial | None
     distortion: Distortion | None
     generator_scales: GeneratorScales | None
@@ -104,7 +105,7 @@ class TrainOptions:
                 raise ConfigError(f"{option} is {value:g}", hint="give a number above 0")
         for option, value in (
             ("--lambda-fm", self.lambda_fm), ("--lambda-adv", self.lambda_adv),
-            ("--lambda-p", self.lambda_p), ("--lambda-c", self.lambda_c),
+            ("--lambda-p", self.lambda_p), ("--lambda-c", self.lambda_c), ("--lambda-grid", self.lambda_grid),
         ):  # fmt: skip
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"{option} is {value:g}", hint="give 0 or more; 0 leaves the term out")
@@ -151,6 +152,7 @@ class TrainOptions:
             "lambda_adv": self.lambda_adv,
             "lambda_p": self.lambda_p,
             "lambda_c": self.lambda_c,
+            "lambda_grid": self.lambda_grid,
             "adversarial": self.adversarial,
             "distortion": self.distortion,
             "generator_scales": self.generator_scales,
@@ -232,6 +234,9 @@ LambdaP = Annotated[
     float | None, _weight("--lambda-p", "lambda_p", "Weight of the perceptual distance; needs --features.")
 ]
 LambdaC = Annotated[float | None, _weight("--lambda-c", "lambda_c", "Weight of the contrastive margin.")]
+LambdaGrid = Annotated[
+    float | None, _weight("--lambda-grid", "lambda_grid", "Weight against invented detail that repeats as a grid.")
+]
 AdversarialLoss = Annotated[
     Adversarial | None, _choice("--adversarial", "adversarial", "Loss of generator and discriminators.")
 ]

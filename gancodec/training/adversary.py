@@ -16,10 +16,12 @@ from gancodec.training.losses import (
     contrastive_margin,
     distortion,
     feature_matching,
+    grid_error,
     pooled,
     weighted_sum,
 )
 from gancodec.training.stage import WARMUP_SHARE, Stage, adam
+from gancodec.training.views import View
 from gancodec.training.world import World
 
 NEEDS_LIPSCHITZ = ("hinge", "wasserstein")
@@ -115,17 +117,23 @@ class Judgement(NamedTuple):
 
 
 def generator_loss(
-    config: TrainConfig, real: Tensor, fake: Tensor, *, heard: dict[str, Tensor], features: FeatureNetwork | None
-) -> GeneratorLoss:
-    """L_G = lambda_X·D + lambda_P·P + lambda_adv·(A + lambda_FM·FM) + lambda_C·C   (DESIGN §1), pictures [B, 3, H, W].
+    config: TrainConfig, real: Tensor, fake: Tensor, *,
+    heard: dict[str, Tensor], features: FeatureNetwork | None, view: View,
+) -> GeneratorLoss:  # fmt: skip
+    """L_G = lambda_X·D + lambda_P·P + lambda_adv·(A + lambda_FM·FM) + lambda_C·C + lambda_grid·G   (DESIGN §1).
 
-    ``heard``: the discriminators' terms; empty as long as they do not count.
+    real, fake: pictures [B, 3, H, W].  G is ours: it keeps invented detail from repeating (``grid_error``).
+
+    ``heard``: the discriminators' terms; empty as long as they do not count.  ``view``: what the feature network sees.
     """
     terms = {"distortion": distortion(config.distortion, fake, real)} | heard
     weights = {"distortion": config.lambda_x}
     if features is not None and config.lambda_p > 0:
-        terms["perceptual"] = features.distance(fake, real).mean()
+        terms["perceptual"] = features.distance(view(fake), view(real)).mean()
         weights["perceptual"] = config.lambda_p
+    if config.lambda_grid > 0:
+        terms["grid"] = grid_error(fake, real)
+        weights["grid"] = config.lambda_grid
     if heard:
         weights |= {"adversarial": config.lambda_adv, "feature_matching": config.lambda_adv * config.lambda_fm}
         if config.lambda_c > 0:

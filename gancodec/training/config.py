@@ -43,6 +43,8 @@ class TrainConfig:
     """Weight of the perceptual distance where there are features; without them the term does not exist."""
     lambda_c: float
     """Weight of the contrastive margin in the discriminator's features."""
+    lambda_grid: float
+    """Weight of detail that repeats from block to block, where a generator invents some."""
     adversarial: str
     """One of losses.ADVERSARIAL."""
     distortion: str
@@ -94,7 +96,7 @@ class TrainConfig:
         for name in ("lambda_x", "lambda_r", "batch", "learning_rate", "warmup_steps", "max_minutes", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use a number above 0")
-        for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c"):
+        for name in ("lambda_fm", "lambda_adv", "lambda_p", "lambda_c", "lambda_grid"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="use 0 or more; 0 leaves the term out")
         if self.effort not in range(TRAINING_EFFORT_MAX + 1):

@@ -17,6 +17,7 @@ from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.half import halves_well, use_half_products
 from gancodec.training.adversary import Adversary, generator_loss
 from gancodec.training.config import TrainConfig
+from gancodec.training.losses import grid_error
 from gancodec.training.objective import psnr_from_mse
 from gancodec.training.sent import SentLatents
 from gancodec.training.stage import (
@@ -29,6 +30,7 @@ from gancodec.training.stage import (
     to_pictures,
     to_pixels,
 )
+from gancodec.training.views import OFF_GRID, random_view
 from gancodec.training.world import World, detached
 from gancodec.weights import PhotoWeights, Synthesis
 
@@ -56,6 +58,7 @@ class GenerativeStage(Stage):
     ) -> None:  # fmt: skip
         super().__init__(config, device, world)
         self.features = features
+        self.least_view_px = 1 if features is None else features.min_side_px
         self.model = model.to(device).to(memory_format=torch.channels_last)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = adam(parameter_groups(self.model, config))
@@ -77,12 +80,13 @@ class GenerativeStage(Stage):
         return optimisers if self.adversary is None else optimisers | {"adversary": self.adversary.optimiser}
 
     @abstractmethod
-    def generate(self, patches: Tensor) -> Generated:
+    def generate(self, patches: Tensor, random: torch.Generator) -> Generated:
         """The batch through the model in training."""
 
     def step(self, pixels_BHWC: Pixels, done: float) -> dict[str, float]:
         patches = to_patches(pixels_BHWC, self.device)
-        generated = self.generate(patches)
+        random = self.random()
+        generated = self.generate(patches, random)
         real, fake = to_pictures(patches), to_pictures(generated.patches_BChw)
         share = self.rate_share(done)
         numbers: dict[str, Tensor] = {}
@@ -95,7 +99,8 @@ class GenerativeStage(Stage):
             numbers, taken_d = judgement.numbers(), judgement.taken
             if self.adversary.heard(done):
                 heard = self.adversary.terms(real, fake, generated.condition)
-        loss = generator_loss(self.config, real, fake, heard=heard, features=self.features)
+        view = random_view(random, side_px=self.config.crop_px, least_px=self.least_view_px)
+        loss = generator_loss(self.config, real, fake, heard=heard, features=self.features, view=view)
         norm, taken = self.descend(loss.total, self.optimiser, share)
         if taken:
             self.follow(self.average, self.model)
@@ -111,9 +116,12 @@ class GenerativeStage(Stage):
 
     def _measure(self, patches: Tensor, rebuilt: Tensor) -> dict[str, float]:
         real, fake = to_pictures(patches), to_pictures(rebuilt).clamp(-1, 1)
-        result = {"psnr": psnr_from_mse((fake - real).square().flatten(1).mean(1)).mean().item()}
+        result = {
+            "psnr": psnr_from_mse((fake - real).square().flatten(1).mean(1)).mean().item(),
+            "grid": grid_error(fake, real).item(),
+        }
         if self.features is not None:
-            result["distance"] = self.features.distance(fake, real).mean().item()
+            result["distance"] = self.features.distance(OFF_GRID(fake), OFF_GRID(real)).mean().item()
         return result
 
 
@@ -130,7 +138,7 @@ class ExtremeStage(GenerativeStage):
     ) -> None:  # fmt: skip
         super().__init__(model, config, device, world, features=features, condition_channels=0)
 
-    def generate(self, patches: Tensor) -> Generated:
+    def generate(self, patches: Tensor, random: torch.Generator) -> Generated:
         with self._autocast():
             rebuilt, symbols = self._shared(patches)
         return Generated(rebuilt, None, symbols.detach())
@@ -171,8 +179,8 @@ class RealismStage(GenerativeStage):
         self.sent = SentLatents(base, device, config.effort)
         self.fidelity = base.fidelity
 
-    def generate(self, patches: Tensor) -> Generated:
-        quality = torch.rand(len(patches), generator=self.random(), device=self.device) * 100
+    def generate(self, patches: Tensor, random: torch.Generator) -> Generated:
+        quality = torch.rand(len(patches), generator=random, device=self.device) * 100
         sent = self.sent(patches, quality)
         with self._autocast():
             rebuilt = self._shared(sent.latent_BMhw, sent.anchor_weights_BA)

@@ -102,7 +102,10 @@ def _row(stage: str, step: int, values: Row) -> str:
 
 def described(numbers: dict[str, float]) -> str:
     """``bpp_30`` and ``psnr_30`` become "quality 30: 0.381 bpp, 29.14 dB"; what has no quality stands first."""
-    units = {"psnr": "{:.2f} dB", "bpp": "{:.3f} bpp", "distance": "distance {:.3f}", "loss": "loss {:.4f}"}
+    units = {
+        "psnr": "{:.2f} dB", "bpp": "{:.3f} bpp", "distance": "distance {:.3f}", "grid": "grid {:.4f}",
+        "loss": "loss {:.4f}",
+    }  # fmt: skip
     parts: dict[str, list[str]] = {}
     for name, value in numbers.items():
         stem, _, quality = name.rpartition("_")

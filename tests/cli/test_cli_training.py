@@ -429,9 +429,9 @@ def test_what_is_not_given_is_left_to_the_preset(train: Any, requests: list[Requ
 def test_every_option_reaches_the_trainer(train: Any, requests: list[Request]) -> None:
     given = [
         "--codec", "extreme", "--valid", "v", "--lambda-x", "6,1.5e1", "--lambda-r", 2, "--lambda-fm", 3,
-        "--lambda-adv", 0, "--lambda-p", 0.5, "--lambda-c", 0.25, "--adversarial", "hinge", "--distortion", "l1",
-        "--generator-scales", "full", "--channels", 16, "--features", "f.safetensors:alex", "--init", "none",
-        "--resume", "--max-minutes", 1.5, "--device", "cpu", "--seed", 7, "--batch", 3, "--crop", 128,
+        "--lambda-adv", 0, "--lambda-p", 0.5, "--lambda-c", 0.25, "--lambda-grid", 1.5, "--adversarial", "hinge",
+        "--distortion", "l1", "--generator-scales", "full", "--channels", 16, "--features", "f.safetensors:alex",
+        "--init", "none", "--resume", "--max-minutes", 1.5, "--device", "cpu", "--seed", 7, "--batch", 3, "--crop", 128,
         "--name", "n", "--licence", "MIT", "--preset", "p.toml",
     ]  # fmt: skip
     assert train(*given).code == 0
@@ -440,7 +440,8 @@ def test_every_option_reaches_the_trainer(train: Any, requests: list[Request]) -
     assert request.model == {"symbol_channels": 16}
     assert request.training == {
         "lambda_r": 2, "lambda_fm": 3, "lambda_adv": 0, "lambda_p": 0.5, "lambda_c": 0.25,
-        "adversarial": "hinge", "distortion": "l1", "generator_scales": "full", "seed": 7, "batch": 3, "crop_px": 128,
+        "lambda_grid": 1.5, "adversarial": "hinge", "distortion": "l1", "generator_scales": "full", "seed": 7,
+        "batch": 3, "crop_px": 128,
     }  # fmt: skip
     assert {type(value) for value in request.training.values()} == {int, float, str}
     assert (request.features, request.init, request.resume) == ("f.safetensors:alex", "none", True)

@@ -17,6 +17,7 @@ from gancodec.training.losses import (
     contrastive_margin,
     distortion,
     feature_matching,
+    grid_error,
     pooled,
     weighted_sum,
 )
@@ -205,6 +206,64 @@ def test_distortions_are_means_over_all_elements() -> None:
         distortion("l2", x_hat, x)
     with pytest.raises(ConfigError, match="shapes"):
         distortion("mse", x_hat, x[:, :, :1])
+
+
+def blocks_of(pattern: Tensor, shares: Tensor) -> Tensor:
+    """[1, 3, 64, 64]: one 16×16 pattern in each of 4×4 blocks, times a share of its own."""
+    return torch.kron(shares.view(4, 4), pattern.contiguous()).expand(1, 3, 64, 64)
+
+
+def made_pattern() -> Tensor:
+    """16×16, mean 0, mean square 1."""
+    values = torch.randn(16, 16, generator=torch.Generator().manual_seed(4))
+    values -= values.mean()
+    return values / values.square().mean().sqrt()
+
+
+def test_grid_error_equals_the_numbers_worked_by_hand() -> None:
+    pattern, flat, everywhere = made_pattern(), torch.zeros(1, 3, 64, 64), torch.ones(16)
+    unseen = (4 / 127.5) ** 2
+    # The same pattern everywhere: its mean square, relative to what hides it.
+    assert grid_error(blocks_of(0.1 * pattern, everywhere), flat).item() == pytest.approx(0.01 / unseen, rel=1e-4)
+    # In one block of sixteen it repeats nowhere; in two it makes 2 of 240 pairs.
+    shares = torch.zeros(16)
+    shares[3] = 1
+    assert grid_error(blocks_of(0.1 * pattern, shares), flat).item() == pytest.approx(0, abs=1e-5)
+    shares[9] = 1
+    two = grid_error(blocks_of(0.1 * pattern, shares), flat).item()
+    assert two == pytest.approx(2 / 240 * 0.01 / unseen, rel=1e-4)
+    # Once the other way round, it is an error as large, and no repetition.
+    shares[9] = -1
+    assert grid_error(blocks_of(0.1 * pattern, shares), flat).item() == pytest.approx(-two, rel=1e-4)
+    # Beside an original of variance 0.04 in every block.
+    busy = blocks_of(0.2 * pattern.T, everywhere)
+    hidden = grid_error(busy + blocks_of(0.1 * pattern, everywhere), busy).item()
+    assert hidden == pytest.approx(0.01 / (0.04 + unseen), rel=1e-4)
+
+
+def test_grid_error_sees_each_window_by_itself_and_no_shift_of_brightness() -> None:
+    flat, pattern = torch.zeros(2, 3, 64, 128), made_pattern()
+    opposite = torch.cat((blocks_of(pattern, torch.ones(16)), -blocks_of(pattern, torch.ones(16))), 3)
+    both = grid_error(0.1 * opposite.expand(2, 3, 64, 128), flat)
+    assert both.item() == pytest.approx(0.01 * (127.5 / 4) ** 2, rel=1e-4)
+    assert grid_error(flat + 0.3, flat).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_grid_error_is_indifferent_to_detail_that_differs_from_block_to_block() -> None:
+    draw = torch.Generator().manual_seed(5)
+    invented = 0.1 * torch.randn(64, 3, 64, 64, generator=draw)
+    once = grid_error(invented, torch.zeros_like(invented)).item()
+    repeated = grid_error(invented[:, :, :16, :16].repeat(1, 1, 4, 4), torch.zeros_like(invented)).item()
+    assert abs(once) < 0.002 * repeated
+
+
+@pytest.mark.parametrize("size", [(64, 32), (48, 64)])
+def test_grid_error_refuses_other_shapes(size: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        grid_error(torch.zeros(1, 3, *size), torch.zeros(1, 3, *size))
+    assert str(size[0]) in caught.value.message and "multiples of 64" in (caught.value.hint or "")
+    with pytest.raises(ConfigError, match="pictures"):
+        grid_error(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, *size))
 
 
 def test_weighted_sum_is_the_sum_of_weight_times_term() -> None:

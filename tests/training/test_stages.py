@@ -186,7 +186,7 @@ def test_each_player_moves_its_own_network_only(photos: Photos) -> None:
         after_own = [p.grad.clone() for p in discriminator.parameters() if p.grad is not None]
         judged = weights_of(discriminator)
         patches = torch.rand(2, 192, 8, 8) * 2 - 1
-        generated = stage.generate(patches)
+        generated = stage.generate(patches, stage.random())
         pictures = torch.rand(2, 3, 64, 64) * 2 - 1
         from gancodec.training.stage import to_pictures
 
@@ -198,7 +198,7 @@ def test_each_player_moves_its_own_network_only(photos: Photos) -> None:
         assert all(torch.equal(one, other) for one, other in zip(after_own, grads, strict=True))
         # And D's step gives the generator nothing.
         stage.model.zero_grad()
-        fake = to_pictures(stage.generate(patches).patches_BChw)
+        fake = to_pictures(stage.generate(patches, stage.random()).patches_BChw)
         stage.adversary.update(stage, pictures, fake, generated.condition, 1.0)
         assert all(p.grad is None or not p.grad.any() for p in stage.model.parameters())
         assert not same(judged, weights_of(discriminator))
@@ -298,11 +298,12 @@ def test_all_terms_of_the_notes_are_logged(photos: Photos) -> None:
     stage = make_stage("joint", discriminator_warmup_steps=0, lambda_c=0.5)
     config = stage.config
     numbers = stage.advance(SQUARES[0][:2], 0.5)
-    wanted = {"loss", "distortion", "adversarial", "feature_matching", "contrastive", "d_loss", "d_real", "d_fake"}
-    assert wanted | {"psnr", "gradient_norm", "bpp"} <= numbers.keys()
+    wanted = {"loss", "distortion", "adversarial", "feature_matching", "contrastive", "grid"}
+    assert wanted | {"d_loss", "d_real", "d_fake", "psnr", "gradient_norm", "bpp"} <= numbers.keys()
     total = (
         config.lambda_x * numbers["distortion"] + config.lambda_adv * numbers["adversarial"]
         + config.lambda_adv * config.lambda_fm * numbers["feature_matching"] + 0.5 * numbers["contrastive"]
+        + config.lambda_grid * numbers["grid"]
     )  # fmt: skip
     assert numbers["loss"] == pytest.approx(total, rel=1e-4)
 

@@ -1,0 +1,77 @@
+"""How far a generator learnt where its judge looks, and how far what it invents repeats as a grid.
+
+    python benchmarks/views.py PHOTOS --codec photo,other --features FILE:squeeze,FILE:alex
+
+The middle of every picture, at most 640 pixels a side, is encoded at a quality and decoded at realism 0 and 1.
+Columns: PSNR in dB; for each feature network the mean distance as the pictures lie on the generator's grid, and beside
+it, 5 rows and 11 columns off, which is about the same for a network that the generator was not trained on; and the grid
+error (gancodec/training/losses.py), about 0 where nothing repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gancodec.codec import Codec
+from gancodec.evaluation.sweep import load_rgb, named_pictures
+from gancodec.features import load_features
+from gancodec.networks.features import FeatureNetwork
+from gancodec.training.losses import grid_error
+from gancodec.training.views import OFF_GRID, View
+
+SIDE_PX = 640
+ON_GRID = View(top_px=0, left_px=0)
+
+
+def main() -> None:
+    """Print a row for each codec and realism."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("inputs", nargs="+", type=Path, help="pictures, or folders of pictures")
+    parser.add_argument("--codec", default="photo", help="names or paths, with commas between")
+    parser.add_argument("--features", required=True, help="feature networks, with commas between")
+    parser.add_argument("--quality", type=float, help="of the codec; its own default if it has one rate only")
+    given = parser.parse_args()
+    networks = {text.rpartition(":")[2]: load_features(text, "cpu") for text in given.features.split(",")}
+    pictures = [middle(load_rgb(path)) for path in named_pictures(given.inputs).values()]
+    print("codec, realism".ljust(32), "PSNR", *(f"{name:>8} {'beside':>8}" for name in networks), "    grid")
+    for name in given.codec.split(","):
+        codec = Codec.load(name)
+        files = [codec.compress(picture, quality=given.quality) for picture in pictures]
+        for realism in (0.0, 1.0) if codec.entry.has_realism else (None,):
+            made = [codec.decompress(data, realism=realism) for data in files]
+            rows = [measured(x, x_hat, networks) for x, x_hat in zip(pictures, made, strict=True)]
+            psnr, *distances, grid = np.mean(rows, axis=0)
+            label = name[-26:] if realism is None else f"{name[-26:]}, {realism:g}"
+            print(label.ljust(31), f"{psnr:5.2f}", *(f"{each:8.4f}" for each in distances), f"{grid:8.4f}", flush=True)
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """At most 640 pixels a side, multiples of 64."""
+    width, height = (min(side, SIDE_PX) // 64 * 64 for side in picture.size)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+@torch.inference_mode()
+def measured(x: Image.Image, x_hat: Image.Image, networks: dict[str, FeatureNetwork]) -> list[float]:
+    """PSNR; distance on and beside the grid for each network; grid error."""
+    real, fake = tensor(x), tensor(x_hat)
+    row = [(-10 * torch.log10((real - fake).square().mean() / 4)).item()]
+    for network in networks.values():
+        row += [network.distance(view(fake), view(real)).item() for view in (ON_GRID, OFF_GRID)]
+    return [*row, grid_error(fake, real).item()]
+
+
+def tensor(picture: Image.Image) -> Tensor:
+    """[1, 3, H, W] in [−1, 1]."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float().div(127.5).sub(1)
+
+
+if __name__ == "__main__":
+    main()
