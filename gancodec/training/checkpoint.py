@@ -89,6 +89,11 @@ def load_checkpoint(
     progress, stored = read_progress(path)
     configuration = json.loads(json.dumps(configuration))  # tuples become lists, as in the file
     changed = sorted(key for key in stored.keys() | configuration.keys() if stored.get(key) != configuration.get(key))
+    if unknown := sorted(configuration.keys() - stored.keys()):
+        raise ConfigError(
+            f"{path} was made by an earlier version, which had no {', '.join(unknown)}",
+            hint="start anew with another --out; what that run has exported can be given as --init",
+        )
     if changed:
         seen = ", ".join(f"{key} {stored.get(key)!r}, now {configuration.get(key)!r}" for key in changed[:4])
         raise ConfigError(

@@ -21,6 +21,8 @@ STAGES: Final = {"photo": ("fidelity", "synthesis", "realism"), "extreme": ("joi
 """The stages of each codec, in their order."""
 REFINING: Final = frozenset({"synthesis", "realism"})
 """Stages that train a generator alone: files stay as they are."""
+INVENTING: Final = frozenset({"realism", "joint"})
+"""Stages whose generator learns from more than the distortion, so that it shows what no file said."""
 ALL: Final = "all"
 """Every stage of a codec."""
 TRAINING_EFFORT_MAX: Final = 4

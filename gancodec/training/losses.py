@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancodec.errors import ConfigError
+from gancodec.networks.config import LATENT_STRIDE
 
 ADVERSARIAL = ("chi2", "vanilla", "hinge", "wasserstein")
 GENERATOR_SCALES = ("all", "full")
@@ -27,12 +28,10 @@ DISTORTIONS = ("mse", "l1")
 
 CONTRASTIVE_MARGIN = 1.0
 """Distance beyond which another picture no longer counts; unit vectors are at most 2 apart."""
-BLOCK_PX = 16
-"""Side of a latent position, in pixels: the period in which a generator repeats itself."""
 WINDOW_BLOCKS = 4
-"""Blocks a side of the windows in which repetition is looked for."""
-UNSEEN = (4 / 127.5) ** 2
-"""Variance of an original, pictures in [−1, 1], below which a pattern shows no more than there."""
+"""Latent positions a side of the windows in which repetition is looked for."""
+HIDING_FLOOR = (4 / 127.5) ** 2
+"""Variance that every original is taken to have, pictures in [−1, 1]: 4 levels, squared."""
 DISTANCE_FLOOR = 1e-12
 """Added to a squared distance, so that its root has the gradient 0 at 0; moves a distance by at most 1e-6."""
 
@@ -213,36 +212,37 @@ def distortion(kind: str, x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def grid_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """G = mean over windows of mean_{i≠j}⟨d_i, d_j⟩ / (v + UNSEEN), pictures [B, 3, H, W] in [−1, 1].
+    """G = mean over windows of max(0, mean_{i≠j}⟨d_i, d_j⟩) / (v + HIDING_FLOOR), pictures [B, 3, H, W] in [−1, 1].
 
-    i and j are the 16 blocks of a window of 64×64 pixels, d_i is what x̂ adds to x in block i, 16×16 pixels, less its
-    mean, ⟨·,·⟩ the mean over pixels and colours, and v the blocks' mean variance of x: a pattern shows where there is
-    little else.  H and W: multiples of 64.
+    i and j are the 16 blocks of a window of 64×64 pixels, d_i is what x̂ adds to x in block i, 16×16 pixels, less the
+    mean of each colour, ⟨·,·⟩ the mean of products over pixels and colours, and v the blocks' mean variance of x, less
+    these means too: a pattern shows where there is little else.  H and W: multiples of 64.
 
     A network without noise makes equal blocks of equal latents, so that detail which it invents repeats every 16
-    pixels.  Errors that differ from block to block have the expectation 0, a pattern that of its mean square: unlike a
-    distortion this takes no side in what is invented, as long as it is something else next door.  It can be below 0.
+    pixels.  The products of a pattern are its mean square, those of errors that are independent from block to block 0
+    on average: unlike a distortion this hardly minds what is invented, only that it comes again next door.  Without
+    the bound blocks that cancel one another would be rewarded, the more the larger they are.
     """
     _check_shape("pictures", x_hat, x)
-    if x.ndim != 4 or any(side % (BLOCK_PX * WINDOW_BLOCKS) for side in x.shape[2:]):
+    if x.ndim != 4 or any(side % (LATENT_STRIDE * WINDOW_BLOCKS) for side in x.shape[2:]):
         raise ConfigError(f"pictures of shape {tuple(x.shape)}", hint="sides must be multiples of 64 pixels")
     added_BWND, original_BWND = _blocks(x_hat - x), _blocks(x)
     count = WINDOW_BLOCKS**2
     pairs_BW = added_BWND.sum(2).square().mean(2) - added_BWND.square().mean(3).sum(2)
     variance_BW = original_BWND.square().mean((2, 3))
-    return (pairs_BW / (count * (count - 1)) / (variance_BW + UNSEEN)).mean()
+    return (pairs_BW.clamp(min=0) / (count * (count - 1)) / (variance_BW + HIDING_FLOOR)).mean()
 
 
 def _blocks(pictures_BCHW: Tensor) -> Tensor:
     """[B, C, H, W] -> [B, windows, blocks of a window, C·16·16] in float32; of each block and colour less its mean."""
     batch, colours, height, width = pictures_BCHW.shape
-    rows, columns = height // (BLOCK_PX * WINDOW_BLOCKS), width // (BLOCK_PX * WINDOW_BLOCKS)
+    rows, columns = height // (LATENT_STRIDE * WINDOW_BLOCKS), width // (LATENT_STRIDE * WINDOW_BLOCKS)
     split = pictures_BCHW.float().reshape(
-        batch, colours, rows, WINDOW_BLOCKS, BLOCK_PX, columns, WINDOW_BLOCKS, BLOCK_PX
+        batch, colours, rows, WINDOW_BLOCKS, LATENT_STRIDE, columns, WINDOW_BLOCKS, LATENT_STRIDE
     )
     blocks = split.permute(0, 2, 5, 3, 6, 1, 4, 7)
     blocks = blocks - blocks.mean((6, 7), keepdim=True)
-    return blocks.reshape(batch, rows * columns, WINDOW_BLOCKS**2, colours * BLOCK_PX**2)
+    return blocks.reshape(batch, rows * columns, WINDOW_BLOCKS**2, colours * LATENT_STRIDE**2)
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

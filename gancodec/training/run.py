@@ -28,7 +28,7 @@ from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.photo import PhotoModel
 from gancodec.registry import SUFFIX, read_entry
 from gancodec.training.checkpoint import load_checkpoint, read_progress
-from gancodec.training.config import REFINING, STAGES
+from gancodec.training.config import INVENTING, REFINING, STAGES
 from gancodec.training.data import Photos, central_squares, load_photos
 from gancodec.training.export import Exporter
 from gancodec.training.fidelity import FidelityStage
@@ -254,6 +254,8 @@ class _Runner:
         values = self.job.stages[name].identity()
         if name not in REFINING:
             del values["effort"]  # which such stages have no use for
+        if name not in INVENTING:
+            del values["lambda_grid"]
         return values | {
             "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
             "photos": self._photos_digest(), "base": self.base_digest if name in REFINING else None,

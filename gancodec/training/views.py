@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-GRID_PX = 16
-"""Side of a latent position, and the largest stride of the feature networks, in pixels."""
+from gancodec.networks.config import LATENT_STRIDE
 
 
 class View(NamedTuple):
     """A way to look at pictures."""
 
     top_px: int
-    """Rows left out above, 0 … 15; below it is as many as make 16 together."""
+    """Rows left out above, 0 … 15; as many are below as make 16 together."""
     left_px: int
     """Columns left out on the left, likewise."""
     flipped: tuple[int, ...] = ()
@@ -33,7 +32,7 @@ class View(NamedTuple):
 
     def __call__(self, pictures_BCHW: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, h, w], h and w being H − 16 and W − 16, or W − 16 and H − 16, or half of that."""
-        height, width = (side - GRID_PX for side in pictures_BCHW.shape[2:])
+        height, width = (side - LATENT_STRIDE for side in pictures_BCHW.shape[2:])
         seen = pictures_BCHW[:, :, self.top_px : self.top_px + height, self.left_px : self.left_px + width]
         if self.halved:
             seen = F.avg_pool2d(seen, 2)
@@ -49,11 +48,11 @@ OFF_GRID = View(top_px=5, left_px=11)
 
 
 def random_view(random: torch.Generator, *, side_px: int, least_px: int) -> View:
-    """One of 4,096 views, each as likely as the others.
+    """One of 4,096 views, each as likely as the others; one of 2,048 where halves would be too small.
 
-    side_px: of the square crops to look at.  least_px: no view is smaller; crops that cannot be halved then are not.
+    side_px: of the square crops to look at.  least_px: no view is smaller.
     """
-    top, left, bits = torch.randint(GRID_PX, (3,), generator=random, device=random.device).tolist()
+    top, left, bits = torch.randint(LATENT_STRIDE, (3,), generator=random, device=random.device).tolist()
     flipped = tuple(axis for axis, bit in ((2, 1), (3, 2)) if bits & bit)
-    halved = bool(bits & 8) and (side_px - GRID_PX) // 2 >= least_px
+    halved = bool(bits & 8) and (side_px - LATENT_STRIDE) // 2 >= least_px
     return View(top, left, flipped, transposed=bool(bits & 4), halved=halved)

@@ -348,6 +348,8 @@ def test_ctrl_c_before_training_is_like_in_every_command(
         ["--lambda-adv", "inf"],
         ["--lambda-p", "nan"],
         ["--lambda-c", "much"],
+        ["--lambda-grid", "nan"],
+        ["--lambda-grid", "-1"],
         ["--lambda-p", "1"],
         ["--adversarial", "fierce"],
         ["--distortion", "ssim"],

@@ -18,6 +18,7 @@ from gancodec.errors import ConfigError, OutputError
 from gancodec.networks.photo import PhotoModel
 from gancodec.registry import read_entry, read_metadata
 from gancodec.training import export, loop, plan, run, start
+from gancodec.training.checkpoint import read_progress
 from gancodec.training.config import STAGES, Preset
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained, train_codecs
@@ -173,6 +174,15 @@ def test_finished_synthesis_is_not_touched_when_realism_goes_on(
     assert not any(line.startswith(("fidelity step", "synthesis step", "synthesis: writing")) for line in said)
     assert any(line.startswith("realism step") for line in said)
     assert {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])} <= {"realism"}
+
+
+def test_only_stages_that_invent_care_for_the_weight_of_the_grid(photo_folder: Path, tmp_path: Path) -> None:
+    go(photo_folder, tmp_path / "run")
+    weighed = {
+        stage: "lambda_grid" in read_progress(tmp_path / "run" / f"checkpoint-{stage}.safetensors")[1]
+        for stage in ("fidelity", "synthesis", "realism")
+    }
+    assert weighed == {"fidelity": False, "synthesis": False, "realism": True}
 
 
 def test_nothing_is_overwritten_unasked(photo_folder: Path, tmp_path: Path) -> None:

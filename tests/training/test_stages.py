@@ -121,6 +121,8 @@ def test_other_configuration_is_refused(make: Make, photos: Photos, tmp_path: Pa
     save_checkpoint(path, **state, progress=stage.progress, configuration=stage.config.identity())  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="seed 1, now 5"):
         load_checkpoint(path, **state, configuration=stage.config.identity() | {"seed": 5})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="earlier version, which had no lambda_new"):
+        load_checkpoint(path, **state, configuration=stage.config.identity() | {"lambda_new": 5})  # type: ignore[arg-type]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(WrongModelError):
         load_checkpoint(path, **state, configuration=stage.config.identity())  # type: ignore[arg-type]
