@@ -11,6 +11,7 @@ network that the generator was not trained on sees the same gain from realism 0 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from gancodec.codec import Codec
+from gancodec.errors import ConfigError, GancodecError
 from gancodec.evaluation.sweep import load_rgb, named_pictures
 from gancodec.features import load_features
 from gancodec.networks.features import FeatureNetwork
@@ -35,16 +37,19 @@ def main() -> None:
     parser.add_argument("inputs", nargs="+", type=Path, help="pictures, or folders of pictures")
     parser.add_argument("--codec", default="photo", help="names or paths, with commas between")
     parser.add_argument("--features", required=True, help="feature networks, with commas between")
-    parser.add_argument("--quality", type=float, help="leave out for codecs of one rate")
+    parser.add_argument("--quality", type=float, help="of codecs with more than one rate; else their default")
     given = parser.parse_args()
     networks = [load_features(text, "cpu") for text in given.features.split(",")]
-    pictures = [middle(load_rgb(path)) for path in named_pictures(given.inputs).values()]
-    if not all(min(picture.size) for picture in pictures):
-        parser.error(f"every side must have {WINDOW_PX} pixels at least")
+    paths = list(named_pictures(given.inputs).values())
+    pictures = [middle(load_rgb(path)) for path in paths]
+    for path, picture in zip(paths, pictures, strict=True):
+        if not min(picture.size):
+            raise ConfigError(f"{path.name} is too small", hint=f"every side must have {WINDOW_PX} pixels at least")
     print("codec, realism".ljust(32), "PSNR", *(f"{network.name:>8} {'beside':>8}" for network in networks), "    grid")
     for name in given.codec.split(","):
         codec = Codec.load(name)
-        files = [codec.compress(picture, quality=given.quality) for picture in pictures]
+        quality = given.quality if codec.entry.has_quality else None
+        files = [codec.compress(picture, quality=quality) for picture in pictures]
         for realism in (0.0, 1.0) if codec.entry.has_realism else (None,):
             made = [codec.decompress(data, realism=realism) for data in files]
             rows = [measured(x, x_hat, networks) for x, x_hat in zip(pictures, made, strict=True)]
@@ -76,4 +81,8 @@ def tensor(picture: Image.Image) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GancodecError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_code)
