@@ -18,6 +18,8 @@ Row = dict[str, Any]
 LOG = "log.jsonl"
 SHOWN = (("loss", "loss {:.3f}"), ("bpp", "{:.3f} bpp"), ("psnr", "{:.2f} dB"), ("d_loss", "D {:.2f}"))
 """What of a row the progress line shows."""
+OTHERS = {"before_": "before ", "fidelity_": "at realism 0 "}
+"""By how their names begin, what numbers of other generators than the one in training are called."""
 
 
 class Journal:
@@ -111,9 +113,9 @@ def described(numbers: dict[str, float]) -> str:
         stem, _, quality = name.rpartition("_")
         if not quality.isdigit():
             stem, quality = name, ""
-        before = "before " if stem.startswith("fidelity_") else ""
-        unit = units.get(stem.removeprefix("fidelity_").removeprefix("valid_"), f"{stem} {{:.3f}}")
-        parts.setdefault(quality, []).append(before + unit.format(value))
+        other = next((prefix for prefix in OTHERS if stem.startswith(prefix)), "")
+        unit = units.get(stem.removeprefix(other).removeprefix("valid_"), f"{stem} {{:.3f}}")
+        parts.setdefault(quality, []).append(OTHERS.get(other, "") + unit.format(value))
     return "; ".join((f"quality {quality}: " if quality else "") + ", ".join(texts) for quality, texts in parts.items())
 
 

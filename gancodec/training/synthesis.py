@@ -70,7 +70,7 @@ class SynthesisStage(Stage):
 
     @torch.no_grad()
     def validate(self, batches: list[NDArray[np.uint8]]) -> dict[str, float]:
-        """The distortion's part of the objective, and PSNR by quality; ``fidelity_psnr``: of the generator before."""
+        """The distortion's part of the objective, and PSNR by quality; ``before_psnr``: of the generator before."""
         losses: list[Tensor] = []
         result: dict[str, float] = {}
         for quality, squares in self.sent.squares(batches, VALID_QUALITIES).items():
@@ -78,7 +78,7 @@ class SynthesisStage(Stage):
             before = [self._distortion(self.before, each) for each in squares]
             losses += [each.loss for each in now]
             result[f"psnr_{quality:g}"] = _mean([each.psnr for each in now])
-            result[f"fidelity_psnr_{quality:g}"] = _mean([each.psnr for each in before])
+            result[f"before_psnr_{quality:g}"] = _mean([each.psnr for each in before])
         return {"valid_loss": _mean(losses)} | result
 
     @torch.no_grad()
