@@ -54,7 +54,7 @@ test: env  ## Run the tests: make test ARGS='tests/container -k header', or ARGS
 
 check: env  ## Lint (ruff) and check types (mypy)
 	@'$(ENV)/bin/python' -m ruff check --output-format concise .
-	$(run) -m mypy $(patsubst %/__init__.py,%,$(wildcard gancodec/__init__.py service/__init__.py)) examples benchmarks/effort.py benchmarks/figures.py benchmarks/load.py
+	$(run) -m mypy $(patsubst %/__init__.py,%,$(wildcard gancodec/__init__.py service/__init__.py)) examples benchmarks/effort.py benchmarks/figures.py benchmarks/load.py benchmarks/views.py
 
 serve: env  ## Start the service on http://127.0.0.1:8000: make serve ARGS='--port 9000'
 	@$(run) -m gancodec serve $(ARGS)

@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError, GancodecError
+from gancodec.evaluation.metrics import psnr
 from gancodec.evaluation.sweep import load_rgb, named_pictures
 from gancodec.features import load_features
 from gancodec.networks.features import FeatureNetwork
 from gancodec.training.losses import grid_error
+from gancodec.training.stage import to_patches, to_pictures
 from gancodec.training.views import OFF_GRID, View
 
 SIDE_PX, WINDOW_PX = 640, 64
@@ -53,9 +54,10 @@ def main() -> None:
         for realism in (0.0, 1.0) if codec.entry.has_realism else (None,):
             made = [codec.decompress(data, realism=realism) for data in files]
             rows = [measured(x, x_hat, networks) for x, x_hat in zip(pictures, made, strict=True)]
-            psnr, *distances, grid = np.mean(rows, axis=0)
+            psnr_db, *distances, grid = np.mean(rows, axis=0)
             label = name[-26:] if realism is None else f"{name[-26:]}, {realism:g}"
-            print(label.ljust(31), f"{psnr:5.2f}", *(f"{each:8.4f}" for each in distances), f"{grid:8.4f}", flush=True)
+            numbers = [f"{psnr_db:5.2f}", *(f"{each:8.4f}" for each in (*distances, grid))]
+            print(label.ljust(31), *numbers, flush=True)
 
 
 def middle(picture: Image.Image) -> Image.Image:
@@ -68,16 +70,13 @@ def middle(picture: Image.Image) -> Image.Image:
 @torch.inference_mode()
 def measured(x: Image.Image, x_hat: Image.Image, networks: list[FeatureNetwork]) -> list[float]:
     """PSNR; distance on and beside the grid for each network; grid error."""
-    real, fake = tensor(x), tensor(x_hat)
-    row = [(-10 * torch.log10((real - fake).square().mean() / 4)).item()]
+    pixels_BHWC = np.stack([np.asarray(x), np.asarray(x_hat)])
+    pictures = to_pictures(to_patches(pixels_BHWC, torch.device("cpu")))
+    real, fake = pictures[:1], pictures[1:]
+    row = [psnr(*pixels_BHWC)]
     for network in networks:
         row += [network.distance(view(fake), view(real)).item() for view in (ON_GRID, OFF_GRID)]
     return [*row, grid_error(fake, real).item()]
-
-
-def tensor(picture: Image.Image) -> Tensor:
-    """[1, 3, H, W] in [−1, 1]."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float().div(127.5).sub(1)
 
 
 if __name__ == "__main__":

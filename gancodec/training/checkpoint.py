@@ -88,14 +88,14 @@ def load_checkpoint(
     """
     progress, stored = read_progress(path)
     configuration = json.loads(json.dumps(configuration))  # tuples become lists, as in the file
-    changed = sorted(key for key in stored.keys() | configuration.keys() if stored.get(key) != configuration.get(key))
     if unknown := sorted(configuration.keys() - stored.keys()):
         raise ConfigError(
             f"{path} was made by an earlier version, which had no {', '.join(unknown)}",
             hint="start anew with another --out; what that run has exported can be given as --init",
         )
+    changed = sorted(key for key in stored if stored[key] != configuration.get(key))
     if changed:
-        seen = ", ".join(f"{key} {stored.get(key)!r}, now {configuration.get(key)!r}" for key in changed[:4])
+        seen = ", ".join(f"{key} {stored[key]!r}, now {configuration.get(key)!r}" for key in changed[:4])
         raise ConfigError(
             f"{path} was made with another configuration: {seen}",
             hint="resume with the options of before, or start anew with another --out",

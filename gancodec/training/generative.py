@@ -58,7 +58,6 @@ class GenerativeStage(Stage):
     ) -> None:  # fmt: skip
         super().__init__(config, device, world)
         self.features = features
-        self.least_view_px = 1 if features is None else features.min_side_px
         self.model = model.to(device).to(memory_format=torch.channels_last)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = adam(parameter_groups(self.model, config))
@@ -99,7 +98,8 @@ class GenerativeStage(Stage):
             numbers, taken_d = judgement.numbers(), judgement.taken
             if self.adversary.heard(done):
                 heard = self.adversary.terms(real, fake, generated.condition)
-        view = random_view(random, side_px=self.config.crop_px, least_px=self.least_view_px)
+        least_px = 1 if self.features is None else self.features.min_side_px
+        view = random_view(random, side_px=self.config.crop_px, least_px=least_px)
         loss = generator_loss(self.config, real, fake, heard=heard, features=self.features, view=view)
         norm, taken = self.descend(loss.total, self.optimiser, share)
         if taken:

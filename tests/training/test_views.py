@@ -20,7 +20,7 @@ from tests.training.conftest import CPU, small_config, tiny_codec
 
 
 class Onlooker(FeatureNetwork):
-    """Mean squared difference, and what it was shown; a crop of 64 may be halved for it, one of 32 not."""
+    """Mean squared difference, and what it was shown."""
 
     min_side_px = 17  # type: ignore[assignment]
 
