@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from PIL import Image
 from gancodec.cli import train_options
 from gancodec.cli.main import main
 from gancodec.networks.config import FAMILIES, SYMBOL_CHANNELS, ModelConfig
-from gancodec.training import config, journal, losses, plan, start
+from gancodec.training import config, journal, loop, losses, plan, start
 from gancodec.training import run as engine
 from gancodec.training.config import Preset
 from gancodec.training.loop import Interruption
@@ -33,6 +34,8 @@ from tests.tiny import TINY, TINY_EXTREME, made_picture
 ROOT = Path(__file__).resolve().parents[2]
 MODELS: dict[str, ModelConfig] = {"photo": TINY, "extreme": TINY_EXTREME}
 SECONDS = 0.2
+STEP_SECONDS = 0.02
+"""What a step seems to take, however busy the machine is."""
 MINUTES = ("--max-minutes", SECONDS / 60)
 LONG = ("--max-minutes", 5)
 """For runs that are interrupted; the minutes may change when they are resumed."""
@@ -52,7 +55,9 @@ def tiny_preset(codec: str, changes: Path | None = None) -> Preset:
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks() -> Iterator[None]:
+    ticks = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "perf_counter", lambda: STEP_SECONDS * next(ticks))
         patch.setattr(plan, "load_preset", tiny_preset)
         patch.setattr(start, "KLT_MEGAPIXELS", 0.25)
         patch.setattr(journal, "find_spec", lambda name: None)  # TensorBoard takes seconds to load

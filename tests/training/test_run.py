@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from dataclasses import replace
@@ -35,6 +36,13 @@ def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda codec, _: Preset(model=models[codec], stages={name: small_config(name) for name in STAGES[codec]}),
     )  # fmt: skip
     monkeypatch.setattr(export, "FITTED_MEGAPIXELS", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes 50 ms, however busy the machine is: 0.01 minutes are a few steps of each stage."""
+    ticks = itertools.count()
+    monkeypatch.setattr(loop, "perf_counter", lambda: 0.05 * next(ticks))
 
 
 def go(data: Path, out: Path, said: list[str] | None = None, **changes: Any) -> Trained:
