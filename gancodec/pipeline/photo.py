@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -252,7 +251,7 @@ class PhotoPipeline:
                 generate,
                 sizes=sizes,
                 tile_px=self.tile_px,
-                halo_px=self.weights.config.receptive_px,
+                halo_px=synthesis.generator.receptive_px,
                 between=self.between,
             )
 
@@ -263,7 +262,7 @@ class PhotoPipeline:
         if self._mixed[0] != realism:
             # Such as gradients can pass through, whatever region this is first called in (gancodec/effort).
             with torch.inference_mode(False), torch.no_grad():
-                mixed = deepcopy(self.weights.fidelity)
+                mixed = self.weights.fidelity.extended(self.weights.realism)
                 for target, source in zip(mixed.parameters(), self.weights.realism.parameters(), strict=True):
                     target.lerp_(source, realism)
             self._mixed = (realism, mixed)

@@ -160,7 +160,8 @@ class ExtremeStage(GenerativeStage):
 class RealismStage(GenerativeStage):
     """The generator of ``photo``, from the fidelity one on; encoder and prior are frozen, files stay as they are.
 
-    ``base``: the codec, on the device; where it has a realism generator, the stage goes on from that.
+    ``base``: the codec, on the device, with the sizes that are wanted; where it has a realism generator, the stage goes
+    on from that.  A branch that it has not had so far begins by adding nothing.
 
     The discriminators see ŷ/g besides the picture (as in HiFiC, arXiv:2006.09965).
     """
@@ -173,7 +174,8 @@ class RealismStage(GenerativeStage):
         self, base: PhotoWeights, config: TrainConfig, device: torch.device, world: World, *,
         features: FeatureNetwork | None,
     ) -> None:  # fmt: skip
-        start = deepcopy(base.fidelity if base.realism is None else base.realism).requires_grad_(True)
+        wanted = Synthesis(base.config, realism=True).to(device)
+        start = (base.fidelity if base.realism is None else base.realism).extended(wanted).requires_grad_(True)
         channels = base.config.latent_channels
         super().__init__(start, config, device, world, features=features, condition_channels=channels)
         self.sent = SentLatents(base, device, config.effort)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gancodec.errors import ConfigError, MissingModelError
-from gancodec.networks.config import ModelConfig, PhotoConfig, config_from_values
+from gancodec.networks.config import REALISM_SIZES, ModelConfig, config_from_values
 from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import read_progress
 from gancodec.training.config import ALL, REFINING, STAGES, Preset, TrainConfig, load_preset
@@ -127,21 +127,29 @@ def _gentler(stage: TrainConfig, request: Request) -> TrainConfig:
 
 
 def _sizes(request: Request, preset: Preset, init: Path | None) -> ModelConfig:
-    """Those of the codec to start from, with as many latent channels as were asked for; without one, the preset's."""
+    """Those of the codec to start from, with what may grow of it as was asked for; without one, the preset's."""
     if init is None:
         return preset.model
     model = config_from_values(stored_configuration(init))
-    grows = isinstance(model, PhotoConfig) and request.stage not in REFINING
+    larger: dict[str, int] = {}
     for name in sorted(preset.asked_sizes):
         before, value = getattr(model, name), getattr(preset.model, name)
-        if grows and name == "latent_channels" and value > before:
-            model = replace(model, latent_channels=value)
+        if _may_grow(name, before, request.stage) and value > before:
+            larger[name] = value
         elif before != value:
             raise ConfigError(
                 f"{init} has {name} {before}, not {value}",
-                hint="only latent_channels can grow, in stage fidelity; or start from scratch with --init none",
+                hint="latent_channels can grow in stage fidelity, realism_width and realism_blocks from 0 in stage "
+                "realism; all else needs a codec from scratch, --init none",
             )
-    return model
+    return config_from_values(asdict(model) | larger)
+
+
+def _may_grow(size: str, before: int, stage: str) -> bool:
+    """Whether a codec that is there already can get more of a size in a stage."""
+    if size in REALISM_SIZES:
+        return before == 0 and stage in ("realism", ALL)
+    return size == "latent_channels" and stage in ("fidelity", ALL)
 
 
 def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
@@ -163,7 +171,7 @@ def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None
             raise ConfigError(f"--init {request.init} is a codec of {entry.codec}", hint=f"give one of {request.codec}")
         return entry.path
     for entry in shipped_models():
-        if entry.codec == request.codec and stored_configuration(entry.path) == asdict(model):
+        if entry.codec == request.codec and config_from_values(stored_configuration(entry.path)) == model:
             return entry.path
     if request.stage in REFINING:
         raise MissingModelError(f"stage {request.stage} needs a codec to start from", hint="give one with --init")

@@ -22,7 +22,7 @@ from gancodec import __version__
 from gancodec.codec import choose_device
 from gancodec.errors import ConfigError, MissingModelError, OutputError
 from gancodec.features import load_features
-from gancodec.networks.config import ExtremeConfig, PhotoConfig
+from gancodec.networks.config import REALISM_SIZES, ExtremeConfig, PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.photo import PhotoModel
@@ -203,7 +203,8 @@ class _Runner:
             assert self.base is not None
             stage = SynthesisStage(self.base, config, self.device, self.world)
         elif name == "realism":
-            assert self.base is not None
+            assert self.base is not None and isinstance(sizes, PhotoConfig)
+            self.base = replace(self.base, config=sizes)  # which may have a branch that it lacks
             stage = RealismStage(self.base, config, self.device, self.world, features=self.features)
         else:
             assert isinstance(sizes, ExtremeConfig)
@@ -222,7 +223,8 @@ class _Runner:
         """What the codec to start from had learnt of realism, on top of the generator that stage fidelity has made."""
         if self.start is None:
             return None
-        realism = self.start.carried_over(fidelity, self.job.stages["fidelity"])
+        assert isinstance(self.job.model, PhotoConfig)
+        realism = self.start.carried_over(fidelity, self.job.model, self.job.stages["fidelity"])
         if realism is not None:
             self.report(f"realism: carrying over that of {self.start.path}")
         return realism
@@ -254,10 +256,12 @@ class _Runner:
         values = self.job.stages[name].identity()
         if name not in REFINING:
             del values["effort"]  # which such stages have no use for
+        sizes = asdict(self.job.model)
         if name not in INVENTING:
             del values["lambda_grid"]
+            sizes = {size: value for size, value in sizes.items() if size not in REALISM_SIZES}
         return values | {
-            "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
+            "model": sizes, "features": self.request.features, "processes": self.world.size,
             "photos": self._photos_digest(), "base": self.base_digest if name in REFINING else None,
             "init": None if name in REFINING else self._start_identity(),
         }  # fmt: skip

@@ -44,11 +44,12 @@ class Start:
         """By which factor bits are cheaper in a run."""
         return config.lambda_x / config.lambda_r / self.price
 
-    def carried_over(self, fidelity: Synthesis, config: TrainConfig) -> Synthesis | None:
+    def carried_over(self, fidelity: Synthesis, sizes: PhotoConfig, config: TrainConfig) -> Synthesis | None:
         """What it had learnt of realism, on top of the generator that stage fidelity has made; None if nothing."""
         if not isinstance(self.weights, PhotoWeights) or self.weights.realism is None:
             return None
-        return carry_over(fidelity, self.weights.fidelity, self.weights.realism, self.cheaper_bits(config))
+        ratio = self.cheaper_bits(config)
+        return carry_over(sizes, fidelity, self.weights.fidelity, self.weights.realism, ratio)
 
 
 def read_start(path: Path) -> Start:

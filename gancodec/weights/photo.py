@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -34,17 +35,29 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Inverse gains and generator: ŷ to pictures."""
+    """Inverse gains and generator: ŷ to pictures.  ``realism``: with the branch that only the realism generator has."""
 
-    def __init__(self, config: PhotoConfig) -> None:
+    def __init__(self, config: PhotoConfig, *, realism: bool = False) -> None:
         super().__init__()
         self.gains = Gains(config.anchors, config.latent_channels)
-        self.generator = Generator(config)
+        self.generator = Generator(config, realism=realism)
 
     def forward(self, latent_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """ŷ [B, M, h, w] -> patches [B, 192, H/8, W/8]."""
         patches: Tensor = self.generator(latent_BMhw * self.gains(anchor_weights_BA), anchor_weights_BA)
         return patches
+
+    @torch.no_grad()
+    def extended(self, larger: Synthesis) -> Synthesis:
+        """A copy that makes the same pictures, with the branch of ``larger``; unless it is its own, it adds nothing.
+
+        ``larger`` is of the same sizes, and has a branch if this one has.
+        """
+        extended = deepcopy(larger)
+        extended.load_state_dict(self.state_dict(), strict=False)
+        if self.generator.detail is None and extended.generator.detail is not None:
+            extended.generator.detail.silence()
+        return extended
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -104,7 +117,7 @@ class PhotoWeights:
         has_realism, has_guide = (any(name.startswith(prefix) for name in tensors) for prefix in (REALISM, GUIDE))
         with torch.device("meta"):  # no random numbers are drawn for weights that are about to be replaced
             analysis, prior, fidelity = Analysis(config), Prior(config), Synthesis(config)
-            realism = Synthesis(config) if has_realism else None
+            realism = Synthesis(config, realism=True) if has_realism else None
             guide = Synthesis(config) if has_guide else None
         weights = cls(
             config=config,

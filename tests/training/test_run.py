@@ -286,10 +286,34 @@ def test_a_codec_grows_as_asked(
     model = json.loads((tmp_path / "second" / "configuration.json").read_text())["model"]
     assert model["latent_channels"] == 32
     for wrong in ({"latent_channels": 16}, {"latent_channels": 32, "channels_8": 16}):
-        with pytest.raises(ConfigError, match="only latent_channels can grow"):
+        with pytest.raises(ConfigError, match="latent_channels can grow in stage fidelity"):
             go(photo_folder, tmp_path / "third", init=str(first.path), model=wrong)
     with pytest.raises(ConfigError, match="latent_channels 24, not 32"):
         go(photo_folder, tmp_path / "third", init=str(first.path), stage="realism", model={"latent_channels": 32})
+
+
+def test_realism_gets_a_branch_for_the_same_files(photo_folder: Path, tmp_path: Path) -> None:
+    plain, branch = {"realism_width": 0, "realism_blocks": 0}, {"realism_width": 16, "realism_blocks": 2}
+    first = go(photo_folder, tmp_path / "first", model=plain)
+    options: dict[str, Any] = {"init": str(first.path), "stage": "realism", "model": branch}
+    go(photo_folder, tmp_path / "second", **options)
+    said: list[str] = []
+    second = go(photo_folder, tmp_path / "second", said, resume=True, max_minutes=0.02, **options)
+    assert any(line.startswith("realism: resumed") for line in said) and second.finished
+    assert second.model_id == first.model_id and Codec.load(second.path, "cpu").entry.has_realism
+    old, new = load_file(first.path), load_file(second.path)
+    added = {name for name in new if name not in old}
+    assert added and all(name.startswith("synthesis.realism.generator.detail.") for name in added)
+    assert new["synthesis.realism.generator.detail.output.weight"].abs().max() > 0
+    for stage in ("fidelity", "synthesis"):
+        with pytest.raises(ConfigError, match="realism_blocks from 0 in stage realism"):
+            go(photo_folder, tmp_path / "third", **(options | {"stage": stage}))
+    with pytest.raises(ConfigError, match="has realism_width 16, not 24"):
+        wider = {"init": str(second.path), "model": branch | {"realism_width": 24}}
+        go(photo_folder, tmp_path / "third", **(options | wider))
+    # Trained on, the codec keeps the branch, and what it has learnt.
+    more = load_file(go(photo_folder, tmp_path / "more", init=str(second.path), stage="fidelity").path)
+    assert all(torch.equal(more[name], new[name]) for name in added)
 
 
 def test_channels_are_muted_before_tables_are_fitted(
@@ -386,6 +410,8 @@ def test_realism_of_the_codec_to_start_from_is_carried_over(
     assert guides == [True, False], "its generator is the one that was trained together with its encoder"
     for name in (name for name in new if name.startswith("synthesis.realism.")):
         of_fidelity = name.replace("realism", "fidelity")
+        if of_fidelity not in old:
+            continue  # the branch of realism
         learnt = old[name].float() - old[of_fidelity].float()
         torch.testing.assert_close(new[name].float(), new[of_fidelity].float() + learnt, atol=2e-3, rtol=2e-3)
     fidelity = go(photo_folder, tmp_path / "fidelity", stage="fidelity")

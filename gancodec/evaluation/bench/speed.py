@@ -89,6 +89,7 @@ class Bench:
             "codec": request.codec,
             "quality": request.quality,
             "effort": request.effort,
+            "realism": request.realism,
             "device": self._device,
             "threads": request.threads,
         }
