@@ -159,7 +159,7 @@ Effort = Annotated[
     typer.Option("--effort", metavar=f"0..{EFFORT_MAX}", min=0, max=EFFORT_MAX, help="Of ours; 0 is plain encoding."),
 ]
 Realism = Annotated[
-    float, typer.Option("--realism", metavar="0..1", help="At which ours decodes; 0 is faithful, and quicker.")
+    float, typer.Option("--realism", metavar="0..1", help="At which ours decodes; what it costs depends on the codec.")
 ]
 Sizes = Annotated[
     str | None,

@@ -48,7 +48,7 @@ class PhotoConfig:
     blocks_16: int = 3
     """Residual blocks at 1/16, a side."""
     realism_width: int = 0
-    """Channels of a branch at 1/8 that only the realism generator has; files and encoders know nothing of it."""
+    """Channels of a branch at 1/8 that only the realism generator has; files do not depend on it."""
     realism_blocks: int = 0
     """Residual blocks of that branch.  Both 0: there is none."""
     anchors: int = 8
@@ -70,8 +70,8 @@ class PhotoConfig:
 
     @property
     def receptive_px(self) -> int:
-        """Of the encoder: pixels that reach into a tile's core from each side, whose halo makes tiled equal untiled."""
-        return receptive_px(self.blocks_8, self.blocks_16)
+        """Pixels that reach into a tile's core from each side, in the encoder: the halo of its tiles."""
+        return reach_px(self.blocks_8, self.blocks_16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ class ExtremeConfig:
     @property
     def receptive_px(self) -> int:
         """Pixels that reach into a tile's core from each side: the halo that makes tiled equal untiled."""
-        return receptive_px(self.blocks_8, self.blocks_16)
+        return reach_px(self.blocks_8, self.blocks_16)
 
 
 ModelConfig = PhotoConfig | ExtremeConfig
@@ -107,7 +107,7 @@ ModelConfig = PhotoConfig | ExtremeConfig
 FAMILIES: Final[dict[str, type[PhotoConfig] | type[ExtremeConfig]]] = {"photo": PhotoConfig, "extreme": ExtremeConfig}
 
 
-def receptive_px(blocks_8: int, blocks_16: int) -> int:
+def reach_px(blocks_8: int, blocks_16: int) -> int:
     """Pixels that reach into a pixel from each side through so many residual blocks at 1/8 and at 1/16."""
     return 8 * blocks_8 + LATENT_STRIDE * blocks_16
 
@@ -124,9 +124,15 @@ def _check_sizes(config: ModelConfig) -> None:
                 raise ConfigError(f"{field.name} is {value!r}", hint=f"use a whole number from {least} to 4096")
 
 
+def config_to_values(config: ModelConfig) -> dict[str, Any]:
+    """The fields of a configuration, the inverse of ``config_from_values``; without those of realism that are 0, as
+    they were before there were any."""
+    return {name: value for name, value in asdict(config).items() if value or name not in REALISM_SIZES}
+
+
 def config_to_json(config: ModelConfig) -> str:
     """The configuration as JSON, keys sorted: what a weights file carries."""
-    return json.dumps(asdict(config), sort_keys=True)
+    return json.dumps(config_to_values(config), sort_keys=True)
 
 
 def config_from_json(text: str) -> ModelConfig:

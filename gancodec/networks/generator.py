@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gancodec.networks.blocks import Block, Pointwise, PrecisePointwise, QualityBias, leaky, shuffle, zero_
-from gancodec.networks.config import LATENT_STRIDE, PhotoConfig, receptive_px
+from gancodec.networks.config import LATENT_STRIDE, PhotoConfig, reach_px
 
 
 class Generator(nn.Module):
@@ -30,7 +30,7 @@ class Generator(nn.Module):
     def receptive_px(self) -> int:
         """Pixels that reach into a tile's core from each side: the halo that makes tiled equal untiled."""
         further = 0 if self.detail is None else len(self.detail.blocks)
-        return receptive_px(len(self.blocks_8) + further, len(self.blocks_16))
+        return reach_px(len(self.blocks_8) + further, len(self.blocks_16))
 
     def forward(self, y0_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """ŷ₀ [B, M, H/16, W/16] -> patches [B, 192, H/8, W/8], about [−1, 1]; ``shuffle(…, 8)`` gives the picture."""
@@ -41,10 +41,7 @@ class Generator(nn.Module):
 
 
 class Detail(nn.Module):
-    """What only the realism generator has: wider blocks at 1/8, whose patches are added to the others'.
-
-    128 channels are fewer than the 192 values of a patch of 8×8 pixels: enough for what files say, not to invent.
-    """
+    """What only the realism generator has: blocks at 1/8 of a width of their own, and patches to add, 0 at first."""
 
     def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
@@ -57,7 +54,3 @@ class Detail(nn.Module):
         """Features at 1/8, behind the generator's blocks -> patches [B, 192, H/8, W/8]."""
         patches: Tensor = self.output(leaky(self.blocks(self.input(features_BChw).float())))
         return patches
-
-    def silence(self) -> None:
-        """Let it add nothing, until it has learnt something; what it computes by then is kept."""
-        zero_(self.output)

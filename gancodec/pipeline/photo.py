@@ -256,16 +256,13 @@ class PhotoPipeline:
             )
 
     def synthesis(self, realism: float) -> Synthesis:
-        """θ = (1 − r)·θ_fidelity + r·θ_realism, mixed once for each r in a row of calls (DESIGN §2)."""
+        """Mixed once for each realism in a row of calls (DESIGN §2)."""
         if self.weights.realism is None or realism == 0:
             return self.weights.fidelity
         if self._mixed[0] != realism:
             # Such as gradients can pass through, whatever region this is first called in (gancodec/effort).
-            with torch.inference_mode(False), torch.no_grad():
-                mixed = self.weights.fidelity.extended(self.weights.realism)
-                for target, source in zip(mixed.parameters(), self.weights.realism.parameters(), strict=True):
-                    target.lerp_(source, realism)
-            self._mixed = (realism, mixed)
+            with torch.inference_mode(False):
+                self._mixed = (realism, self.weights.fidelity.mixed(self.weights.realism, realism))
         return self._mixed[1]
 
     @staticmethod

@@ -93,9 +93,8 @@ def load_checkpoint(
             f"{path} was made by an earlier version, which had no {', '.join(unknown)}",
             hint="start anew with another --out; what that run has exported can be given as --init",
         )
-    changed = sorted(key for key in stored if stored[key] != configuration.get(key))
-    if changed:
-        seen = ", ".join(f"{key} {stored[key]!r}, now {configuration.get(key)!r}" for key in changed[:4])
+    if changed := _differences(stored, configuration):
+        seen = ", ".join(f"{key} {before!r}, now {now!r}" for key, before, now in changed[:4])
         raise ConfigError(
             f"{path} was made with another configuration: {seen}",
             hint="resume with the options of before, or start anew with another --out",
@@ -120,6 +119,18 @@ def load_checkpoint(
                     key: _laid_out(value, parameter) for key, value in moments.items() if value is not None
                 }
     return progress
+
+
+def _differences(stored: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Key, value before and value now, None where there is none; of a table within, its keys."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in sorted(stored.keys() | now.keys()):
+        before, after = stored.get(key), now.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after)
+        elif before != after:
+            found.append((key, before, after))
+    return found
 
 
 def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:

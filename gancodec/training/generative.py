@@ -174,8 +174,7 @@ class RealismStage(GenerativeStage):
         self, base: PhotoWeights, config: TrainConfig, device: torch.device, world: World, *,
         features: FeatureNetwork | None,
     ) -> None:  # fmt: skip
-        wanted = Synthesis(base.config, realism=True).to(device)
-        start = (base.fidelity if base.realism is None else base.realism).extended(wanted).requires_grad_(True)
+        start = (base.fidelity if base.realism is None else base.realism).extended(base.config).requires_grad_(True)
         channels = base.config.latent_channels
         super().__init__(start, config, device, world, features=features, condition_channels=channels)
         self.sent = SentLatents(base, device, config.effort)

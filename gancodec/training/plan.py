@@ -13,7 +13,7 @@ import torch
 
 from gancodec.errors import ConfigError, MissingModelError
 from gancodec.networks.config import REALISM_SIZES, ModelConfig, config_from_values
-from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
+from gancodec.registry import SUFFIX, read_entry, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import read_progress
 from gancodec.training.config import ALL, REFINING, STAGES, Preset, TrainConfig, load_preset
 
@@ -134,22 +134,24 @@ def _sizes(request: Request, preset: Preset, init: Path | None) -> ModelConfig:
     larger: dict[str, int] = {}
     for name in sorted(preset.asked_sizes):
         before, value = getattr(model, name), getattr(preset.model, name)
-        if _may_grow(name, before, request.stage) and value > before:
-            larger[name] = value
-        elif before != value:
+        if before == value:
+            continue
+        if not _may_become(value, name, init, model, request.stage):
             raise ConfigError(
                 f"{init} has {name} {before}, not {value}",
-                hint="latent_channels can grow in stage fidelity, realism_width and realism_blocks from 0 in stage "
-                "realism; all else needs a codec from scratch, --init none",
+                hint="of a photo codec that is there already, stage fidelity can make latent_channels more, and stage "
+                "realism can add a branch by realism_width and realism_blocks; all else needs --init none",
             )
+        larger[name] = value
     return config_from_values(asdict(model) | larger)
 
 
-def _may_grow(size: str, before: int, stage: str) -> bool:
-    """Whether a codec that is there already can get more of a size in a stage."""
+def _may_become(value: int, size: str, init: Path, model: ModelConfig, stage: str) -> bool:
+    """Whether a codec that is there already, of these sizes, can have another value of one of them."""
     if size in REALISM_SIZES:
-        return before == 0 and stage in ("realism", ALL)
-    return size == "latent_channels" and stage in ("fidelity", ALL)
+        has_branch = getattr(model, size) > 0 and read_entry(init).has_realism
+        return stage in ("realism", ALL) and not has_branch
+    return size == "latent_channels" and stage in ("fidelity", ALL) and value > getattr(model, size)
 
 
 def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
@@ -171,11 +173,21 @@ def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None
             raise ConfigError(f"--init {request.init} is a codec of {entry.codec}", hint=f"give one of {request.codec}")
         return entry.path
     for entry in shipped_models():
-        if entry.codec == request.codec and config_from_values(stored_configuration(entry.path)) == model:
+        if entry.codec == request.codec and _is_near(model, entry.path, request.stage):
             return entry.path
     if request.stage in REFINING:
         raise MissingModelError(f"stage {request.stage} needs a codec to start from", hint="give one with --init")
     return None
+
+
+def _is_near(wanted: ModelConfig, path: Path, stage: str) -> bool:
+    """Whether a codec has the sizes that are wanted, but for a branch of realism that it can get."""
+    model = config_from_values(stored_configuration(path))
+    return all(
+        value == getattr(wanted, size)
+        or (size in REALISM_SIZES and _may_become(getattr(wanted, size), size, path, model, stage))
+        for size, value in asdict(model).items()
+    )
 
 
 def stored_configuration(path: Path) -> dict[str, Any]:

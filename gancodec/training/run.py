@@ -22,7 +22,7 @@ from gancodec import __version__
 from gancodec.codec import choose_device
 from gancodec.errors import ConfigError, MissingModelError, OutputError
 from gancodec.features import load_features
-from gancodec.networks.config import REALISM_SIZES, ExtremeConfig, PhotoConfig
+from gancodec.networks.config import REALISM_SIZES, ExtremeConfig, PhotoConfig, config_to_values
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.photo import PhotoModel
@@ -205,6 +205,9 @@ class _Runner:
         elif name == "realism":
             assert self.base is not None and isinstance(sizes, PhotoConfig)
             self.base = replace(self.base, config=sizes)  # which may have a branch that it lacks
+            started = self.base.fidelity if self.base.realism is None else self.base.realism
+            if sizes.realism_width and started.generator.detail is None:
+                self.report(f"realism: a branch of {sizes.realism_blocks} blocks, {sizes.realism_width} channels wide")
             stage = RealismStage(self.base, config, self.device, self.world, features=self.features)
         else:
             assert isinstance(sizes, ExtremeConfig)
@@ -256,7 +259,7 @@ class _Runner:
         values = self.job.stages[name].identity()
         if name not in REFINING:
             del values["effort"]  # which such stages have no use for
-        sizes = asdict(self.job.model)
+        sizes = config_to_values(self.job.model)
         if name not in INVENTING:
             del values["lambda_grid"]
             sizes = {size: value for size, value in sizes.items() if size not in REALISM_SIZES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -70,7 +70,9 @@ def photo_at_start(
         return model
     assert isinstance(start.weights, PhotoWeights)
     report(f"starting from {start.path}")
-    model = photo_model(start.weights)
+    # As wanted but for the latent, which grows below: the codec that the model becomes may have a branch for realism.
+    as_wanted = replace(sizes, latent_channels=start.weights.config.latent_channels)
+    model = photo_model(replace(start.weights, config=as_wanted))
     if sizes.latent_channels > model.config.latent_channels:
         report(f"growing to {sizes.latent_channels} latent channels")
         model = grown(model, sizes.latent_channels, _klt_pictures(photos, config))

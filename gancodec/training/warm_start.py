@@ -63,8 +63,7 @@ def carry_over(
     before, realism = deepcopy(start), deepcopy(start_realism)
     for generator in (before, realism):
         shift_quality(generator, ratio)
-    device = next(fidelity.parameters()).device
-    carried = fidelity.extended(Synthesis(config, realism=True).to(device).requires_grad_(False))
+    carried = fidelity.extended(config)
     values, old = carried.state_dict(), before.state_dict()
     for name, value in realism.state_dict().items():
         if name in old:

@@ -48,16 +48,27 @@ class Synthesis(nn.Module):
         return patches
 
     @torch.no_grad()
-    def extended(self, larger: Synthesis) -> Synthesis:
-        """A copy that makes the same pictures, with the branch of ``larger``; unless it is its own, it adds nothing.
-
-        ``larger`` is of the same sizes, and has a branch if this one has.
-        """
-        extended = deepcopy(larger)
+    def extended(self, config: PhotoConfig) -> Synthesis:
+        """A copy that makes the same pictures, with a branch if ``config``, else of the same sizes, has one."""
+        if self.generator.detail is not None or config.realism_width == 0:
+            return deepcopy(self)
+        extended = Synthesis(config, realism=True).to(next(self.parameters()).device)
         extended.load_state_dict(self.state_dict(), strict=False)
-        if self.generator.detail is None and extended.generator.detail is not None:
-            extended.generator.detail.silence()
-        return extended
+        return extended.requires_grad_(False)
+
+    @torch.no_grad()
+    def mixed(self, realism: Synthesis, share: float) -> Synthesis:
+        """θ = (1 − r)·θ_fidelity + r·θ_realism, ``share`` being r; of the branch, which only realism has, the output.
+
+        Half a branch is one that adds half as much: its other layers stay what they are.
+        """
+        mixed, own = deepcopy(realism), dict(self.named_parameters())
+        for name, parameter in mixed.named_parameters():
+            if name in own:
+                parameter.copy_(own[name].lerp(parameter, share))
+            elif name.startswith("generator.detail.output."):
+                parameter.mul_(share)
+        return mixed
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

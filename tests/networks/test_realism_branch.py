@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from gancodec.codec import Codec
 from gancodec.errors import ConfigError
 from gancodec.networks.config import PhotoConfig, config_from_json, config_to_json
+from gancodec.networks.generator import Generator
+from gancodec.pipeline import PhotoPipeline
 from gancodec.registry import read_entry
-from gancodec.weights import PhotoWeights, Synthesis, load_weights, save_weights
+from gancodec.weights import PhotoWeights, load_weights, save_weights
 from tests.tiny import TINY
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -28,7 +30,7 @@ def branched() -> PhotoWeights:
     assert isinstance(weights, PhotoWeights) and weights.realism is None
     config = replace(weights.config, realism_width=16, realism_blocks=2)
     torch.manual_seed(0)
-    realism = weights.fidelity.extended(Synthesis(config, realism=True).requires_grad_(False))
+    realism = weights.fidelity.extended(config)
     return replace(weights, config=config, realism=realism)
 
 
@@ -73,16 +75,22 @@ def test_files_and_their_model_stay_as_they_were(codec: Codec) -> None:
 
 
 def test_the_halo_of_tiles_reaches_through_the_branch(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(codec.pipeline, PhotoPipeline) and codec.pipeline.weights.realism is not None
+    for name, weight in codec.pipeline.weights.realism.generator.named_parameters():
+        if name.endswith("spatial_out.weight"):
+            weight.mul_(30)  # what is far away counts as much as what is near
     whole = picture(codec, 1)
     monkeypatch.setattr(codec.pipeline, "tile_px", 64)
     assert np.abs(picture(codec, 1) - whole).max() <= 1
+    short = codec.pipeline.weights.fidelity.generator.receptive_px
+    monkeypatch.setattr(Generator, "receptive_px", short)
+    assert np.abs(picture(codec, 1) - whole).max() > 1, "a halo that is too short would have shown"
 
 
 def test_a_branch_is_kept_when_a_generator_is_extended_again() -> None:
     weights = loud(branched())
     assert weights.realism is not None
-    torch.manual_seed(1)
-    again = weights.realism.extended(Synthesis(weights.config, realism=True).requires_grad_(False))
+    again = weights.realism.extended(weights.config)
     assert again.generator.receptive_px == weights.fidelity.generator.receptive_px + 2 * 8
     latent = torch.randn(1, weights.config.latent_channels, 4, 4)
     anchors = torch.eye(weights.config.anchors)[:1]
@@ -90,7 +98,9 @@ def test_a_branch_is_kept_when_a_generator_is_extended_again() -> None:
 
 
 def test_there_is_a_branch_or_none() -> None:
-    assert config_from_json(config_to_json(TINY)) == TINY
+    for config in (TINY, replace(TINY, realism_width=0, realism_blocks=0)):
+        assert config_from_json(config_to_json(config)) == config
+        assert ("realism" in config_to_json(config)) is (config is TINY)  # without, as before there were any
     assert PhotoConfig(realism_width=0, realism_blocks=0).realism_width == 0
     for wrong in ({"realism_width": -1}, {"realism_width": 16}, {"realism_blocks": 2}):
         with pytest.raises(ConfigError, match="realism_"):

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from gancodec.errors import ConfigError
+from gancodec.networks.config import FAMILIES, config_from_values
+from gancodec.registry import shipped_models
 from gancodec.training.config import load_preset
+from gancodec.training.plan import stored_configuration
 
 
 def written(folder: Path, text: str) -> Path:
@@ -60,3 +63,12 @@ def test_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, said: str)
 def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_preset("photo", tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("codec", sorted(FAMILIES))
+def test_shipped_codecs_have_the_sizes_of_their_preset(codec: str) -> None:
+    """So that a run starts from them without being told."""
+    shipped = [entry for entry in shipped_models() if entry.codec == codec]
+    if not shipped:
+        pytest.skip("no weights beside the package")
+    assert [config_from_values(stored_configuration(entry.path)) for entry in shipped] == [load_preset(codec).model]
