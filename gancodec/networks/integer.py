@@ -121,14 +121,14 @@ class IntegerLayer(nn.Module):
         if quality_bias_AC is not None:
             bias_AC = bias_AC + quality_bias_AC.detach().double()
         scale = weight_scale(layer.weight).double()
-        # A channel whose weights are next to nothing would have a bias beyond what a float32 sum holds.
-        scale = torch.maximum(scale, bias_AC.abs().amax(0) * STEPS_PER_UNIT / (EXACT_LIMIT / 4))
-        weight = (layer.weight.detach().double().flatten(1) / scale[:, None]).round()
         if self.last:
             bias_AC = bias_AC - math.log(SCALE_MIN)
             unit = FRACTION / LOG_SCALE_STEP / STEPS_PER_UNIT
         else:
             unit = 1.0
+        # A channel whose weights are next to nothing would have a bias beyond what a float32 sum holds.
+        scale = torch.maximum(scale, bias_AC.abs().amax(0) * STEPS_PER_UNIT / (EXACT_LIMIT / 4))
+        weight = (layer.weight.detach().double().flatten(1) / scale[:, None]).round()
         self.weight.copy_(weight)
         self.bias.copy_((bias_AC * STEPS_PER_UNIT / scale).round())
         multiplier = (scale * unit * 2.0**SHIFT).round()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from gancodec.networks.blocks import unshuffle
 from gancodec.networks.photo import PhotoModel
-from gancodec.networks.quality import lambda_r, published_lambda
+from gancodec.networks.quality import LAMBDA_R_RATIO, LAMBDA_X, lambda_r, published_lambda
 
 GAIN_AT_REFERENCE = 4.0
 LAMBDA_REFERENCE = 0.0483
@@ -37,19 +39,27 @@ def initialise_shortcuts(encoder: nn.Conv2d, generator: nn.Conv2d, pictures_NCHW
 
 
 @torch.no_grad()
-def initialise_klt(model: PhotoModel, pictures_NCHW: Tensor) -> None:
-    """Set shortcuts and gains of ``photo``; pictures as above."""
+def initialise_klt(model: PhotoModel, pictures_NCHW: Tensor, price: float = LAMBDA_X) -> None:
+    """Set shortcuts and gains of ``photo``, for training with lambda_X/lambda_R = ``price``; pictures as above."""
     sigma = initialise_shortcuts(model.encoder.shortcut, model.generator.shortcut, pictures_NCHW)
-    log_gain = initial_log_gain(sigma, model.config.anchors)
+    log_gain = initial_log_gain(sigma, model.config.anchors, price)
     model.gains.log_gain_AM.copy_(log_gain)
     model.generator_gains.log_gain_AM.copy_(-log_gain)
 
 
-def initial_log_gain(sigma_M: Tensor, anchors: int) -> Tensor:
-    """log g [A, M] at every anchor quality, of channels with that σ in pixels: g = 4·σ·sqrt(lambda/0.0483)."""
+def initial_log_gain(sigma_M: Tensor, anchors: int, price: float = LAMBDA_X) -> Tensor:
+    """log g [A, M] at every anchor quality, of channels with that σ in pixels: g = 4·σ·sqrt(lambda/0.0483).
+
+    ``price`` is lambda_X/lambda_R.
+    """
     quality = torch.linspace(0, 100, anchors, dtype=torch.float64)
-    log_step = 0.5 * torch.log(published_lambda(lambda_r(quality)) / LAMBDA_REFERENCE)
+    log_step = 0.5 * torch.log(published_lambda(lambda_r(quality), price) / LAMBDA_REFERENCE)
     return torch.log(GAIN_AT_REFERENCE * sigma_M) + log_step[:, None]
+
+
+def log_gain_step(anchors: int) -> float:
+    """What ``initial_log_gain`` gains from one anchor to the next."""
+    return 0.5 * math.log(LAMBDA_R_RATIO) / (anchors - 1)
 
 
 def patch_rows(patches_BChw: Tensor) -> Tensor:

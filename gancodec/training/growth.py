@@ -1,11 +1,13 @@
-"""A trained ``photo`` model with more latent channels, that codes as it did and can do better at once.
+"""A trained ``photo`` model with more latent channels, that codes what it coded as it did.
 
-The new channels are those linear ones that restore most of what the old codec loses at quality 100:
+The new channels are those linear ones that restore most of what the old codec loses at quality 100 (reduced-rank
+regression, Izenman 1975):
 
-    e = x − x̂(x),   U the leading eigenvectors of E[eeᵀ],   y_new = S·(x − mean),  S the regression of Uᵀe on x
+    e = x − x̂(x),   B = cov(e, x)·cov(x)⁻¹,   U and σ² the leading eigenvectors and eigenvalues of B·cov(x)·Bᵀ
+    y_new = Uᵀ·B·(x − mean)/σ,   x̂ += U·σ·y_new
 
-each of unit variance on photographs, as the KLT channels of the start are, and x̂ += V·y_new with V the regression of e
-on y_new.  The other networks begin without seeing them, and expect them at 0 with about that variance.
+uncorrelated and of unit variance on photographs, as the KLT channels of the start are.  The other networks begin
+without seeing them, and expect them at 0 with about that variance: what they cost is learnt in training.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from gancodec.networks.blocks import unshuffle
 from gancodec.networks.config import LATENT_STRIDE
 from gancodec.networks.klt import initial_log_gain, patch_rows
 from gancodec.networks.photo import PhotoModel
+from gancodec.networks.quality import LAMBDA_X
 
 PATCH = 3 * LATENT_STRIDE**2
 """Values of a patch: those of one latent position's pixels."""
 BATCH = 4
-LOSSY_QUALITY = 100.0
+GROWN_FOR_QUALITY = 100.0
 RIDGE = 1e-6
 """Added to the variances of pixels in [−1, 1], so that flat pictures have a regression too."""
 SMALLEST_DEVIATION = 1e-4
@@ -32,11 +35,13 @@ SMALLEST_DEVIATION = 1e-4
 
 
 @torch.no_grad()
-def grown(model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor) -> PhotoModel:
-    """A copy of ``model`` with so many latent channels; the first ones are the old ones.
+def grown(
+    model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor, price: float = LAMBDA_X
+) -> PhotoModel:
+    """A copy of ``model`` with so many latent channels; the first ones are the old ones.  On the CPU.
 
-    pictures: [N, 3, H, W] in [−1, 1], sides multiples of 64; some thousand 16×16 patches at least.  Raises ConfigError
-    unless there are more channels than before.
+    pictures: [N, 3, H, W] in [−1, 1], sides multiples of 64; some thousand 16×16 patches at least.  price:
+    lambda_X/lambda_R that the model was trained with.  Raises ConfigError unless there are more channels than before.
     """
     before = model.config.latent_channels
     if latent_channels <= before:
@@ -49,7 +54,7 @@ def grown(model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor) -> Pho
     encoder.weight[before:] = analysis[:, :, None, None].float()
     encoder.bias[before:] = -(analysis @ mean).float()
     generator.weight[:, before:] = synthesis[:, :, None, None].float()
-    log_gain = initial_log_gain(synthesis.norm(dim=0).clamp(min=SMALLEST_DEVIATION), model.config.anchors).float()
+    log_gain = initial_log_gain(synthesis.norm(dim=0), model.config.anchors, price).float()
     larger.gains.log_gain_AM[:, before:] = log_gain
     larger.generator_gains.log_gain_AM[:, before:] = -log_gain
     return larger
@@ -79,25 +84,23 @@ def _take_over(larger: PhotoModel, model: PhotoModel) -> None:
 
 
 def _directions(model: PhotoModel, count: int, pictures_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """S [count, 768], mean [768] and V [768, count], float64."""
-    moments = torch.zeros(2 * PATCH, 2 * PATCH, dtype=torch.float64)
+    """Uᵀ·B/σ [count, 768], mean [768] and U·σ [768, count], float64."""
+    moments = torch.zeros(PATCH, 2 * PATCH, dtype=torch.float64)
     sums = torch.zeros(2 * PATCH, dtype=torch.float64)
     number = 0
     for start in range(0, len(pictures_NCHW), BATCH):
         patches = unshuffle(pictures_NCHW[start : start + BATCH], 8)
-        latent = model.latent(patches, torch.full((len(patches),), LOSSY_QUALITY))
+        latent = model.latent(patches, torch.full((len(patches),), GROWN_FOR_QUALITY))
         both = torch.cat((patch_rows(patches), patch_rows(patches - model.synthesise(latent))), 1).double()
-        moments += both.T @ both
+        moments += both[:, :PATCH].T @ both
         sums += both.sum(0)
         number += len(both)
     mean = sums / number
-    covariance = moments / number - torch.outer(mean, mean)
-    of_x, of_both, of_error = covariance[:PATCH, :PATCH], covariance[:PATCH, PATCH:], covariance[PATCH:, PATCH:]
+    covariance = moments / number - torch.outer(mean[:PATCH], mean)
+    of_x, with_error = covariance[:, :PATCH], covariance[:, PATCH:]
     of_x = of_x + RIDGE * torch.eye(PATCH, dtype=torch.float64)
-    leading = torch.linalg.eigh(of_error).eigenvectors.flip(1)[:, :count]
-    analysis = torch.linalg.solve(of_x, of_both @ leading)
-    deviation = (analysis * (of_x @ analysis)).sum(0).sqrt().clamp(min=SMALLEST_DEVIATION)
-    analysis = analysis / deviation
-    of_new = analysis.T @ of_x @ analysis + RIDGE * torch.eye(count, dtype=torch.float64)
-    synthesis = torch.linalg.solve(of_new, analysis.T @ of_both).T
-    return analysis.T, mean[:PATCH], synthesis
+    regression = torch.linalg.solve(of_x, with_error)  # Bᵀ
+    variances, directions = torch.linalg.eigh(with_error.T @ regression)
+    deviation = variances.flip(0)[:count].clamp(min=SMALLEST_DEVIATION**2).sqrt()
+    leading = directions.flip(1)[:, :count]
+    return (regression @ leading / deviation).T, mean[:PATCH], leading * deviation

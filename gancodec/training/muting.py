@@ -32,9 +32,9 @@ SILENT: Final = 0.25
 """In steps: the largest residual of a muted channel that was measured; from 0.5 on symbols would fire.  Less would mute
 the channel further on the way to the next anchor, where it is worth its bits."""
 LEAST_BITS: Final = 0.02
-"""A channel that costs less in a picture is as good as muted."""
+"""A channel that costs fewer in a picture, on average, is as good as muted."""
 TOGETHER: Final = 8
-"""Channels that the generator is tried without at a time."""
+"""Latents that the generator sees at a time, each without one of the channels."""
 
 
 @torch.no_grad()
@@ -52,12 +52,17 @@ def mute_channels(model: PhotoModel, measured_NBChw: Tensor, checked_NBChw: Tens
         ratio_M, peak_M = _ratios(model, measured_NBChw, quality, config)
         silencing_M = (peak_M / SILENT).log().clamp(min=0)
         best = _objective(model, checked_NBChw, quality, config)
-        chosen_M = None
+        chosen_M, tried_M = None, torch.zeros_like(ratio_M, dtype=torch.bool)
         for threshold in THRESHOLDS:
             candidate_M = ratio_M < threshold
+            if torch.equal(candidate_M, tried_M):
+                continue
+            tried_M = candidate_M
+            gains = [own.log_gain_AM[anchor].clone() for own in (model.gains, model.generator_gains)]
             _lower(model, anchor, silencing_M * candidate_M)
             found = _objective(model, checked_NBChw, quality, config)
-            _lower(model, anchor, -silencing_M * candidate_M)
+            for own, before_M in zip((model.gains, model.generator_gains), gains, strict=True):
+                own.log_gain_AM[anchor] = before_M
             if found < best:
                 best, chosen_M = found, candidate_M
             elif found > (1 + PAST) * best:
@@ -113,7 +118,7 @@ def _without(latent: Latent, channels_C: Tensor) -> Latent:
     count = len(channels_C)
     known = latent.known_BMhw.repeat(count, 1, 1, 1)
     steps = latent.symbols_BMhw[0, channels_C] / latent.log_gain_BM11.exp()[0, channels_C]
-    known[torch.arange(count), channels_C] -= steps
+    known[torch.arange(count, device=channels_C.device), channels_C] -= steps
     return latent._replace(
         known_BMhw=known,
         anchor_weights_BA=latent.anchor_weights_BA.expand(count, -1),

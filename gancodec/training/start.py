@@ -65,7 +65,7 @@ def photo_at_start(
     """The model of stage fidelity before its first step."""
     if start is None:
         model = PhotoModel(sizes)
-        initialise_klt(model, _klt_pictures(photos, config))
+        initialise_klt(model, _klt_pictures(photos, config), config.lambda_x / config.lambda_r)
         report("fidelity: starting from scratch, at the transform codec")
         return model
     assert isinstance(start.weights, PhotoWeights)
@@ -75,7 +75,7 @@ def photo_at_start(
     model = photo_model(replace(start.weights, config=as_wanted))
     if sizes.latent_channels > model.config.latent_channels:
         report(f"growing to {sizes.latent_channels} latent channels")
-        model = grown(model, sizes.latent_channels, _klt_pictures(photos, config))
+        model = grown(model, sizes.latent_channels, _klt_pictures(photos, config), start.price)
     shift_quality(model, start.cheaper_bits(config))
     return model
 

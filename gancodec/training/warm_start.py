@@ -18,6 +18,7 @@ from gancodec.networks.config import PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.factorised import FactorisedPrior
 from gancodec.networks.index_twin import restore_index
+from gancodec.networks.klt import log_gain_step
 from gancodec.networks.photo import Gains, PhotoModel
 from gancodec.networks.quality import LAMBDA_R_RATIO
 from gancodec.training.growth import padded
@@ -78,10 +79,11 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
     """Make quality q mean what q + 100·log_400(ratio) meant: bits became cheaper by ``ratio``.
 
     A codec trained with lambda_X = 12 then starts at lambda_X = 12·ratio where training would take it anyway.  Beyond
-    the last anchor tables go on in a straight line; gains all go on with the slope of the median channel, since the
-    slope of a channel that is muted at one anchor and not at the next means nothing.
+    the last anchor biases go on in a straight line.  Gains go on as they begin in training, g ∝ sqrt(lambda), and the
+    generator's against them, so that their product, a picture's contrast, stays: their own slopes there are those of
+    channels that are muted at one anchor and not at the next.
     """
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, QualityBias | Gains):
             [table] = module.parameters()
             anchors = len(table)
@@ -93,7 +95,8 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
             slope = table.double()[low + 1] - table.double()[low]
             moved = table.double()[low] + slope * fraction
             if isinstance(module, Gains):
-                slope = slope.median(1, keepdim=True).values.expand_as(slope)
+                is_encoders = isinstance(model, PhotoModel) and name == "gains"
+                slope = torch.full_like(slope, math.copysign(log_gain_step(anchors), 1 if is_encoders else -1))
             table.copy_(moved + slope * (position - inside)[:, None])
 
 

@@ -14,6 +14,7 @@ import torch
 from gancodec.codec import Codec
 from gancodec.errors import WrongModelError
 from gancodec.networks.exactness import SWITCHES, exact_arithmetic
+from gancodec.networks.index import RoundedConv
 from gancodec.networks.integer import (
     FRACTION,
     LOG_SCALE_STEP,
@@ -23,6 +24,7 @@ from gancodec.networks.integer import (
     interpolate,
     table_scale,
 )
+from gancodec.networks.photo import SCALE_MIN
 from gancodec.networks.prior import packed, unpack_into
 from gancodec.networks.steps import step_masks, step_of
 from gancodec.registry import read_entry
@@ -76,6 +78,17 @@ def test_layer_whose_sums_could_lose_exactness_is_refused() -> None:
     layer.weight.fill_(127)
     with pytest.raises(WrongModelError, match="2\\^24"):
         layer.check()
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-5, 5e-4])
+def test_a_channel_whose_scale_hardly_depends_on_anything_can_be_stored(weight: float) -> None:
+    layer, integer = RoundedConv(8, 2, last=True), IntegerLayer(8, 2, last=True)
+    with torch.no_grad():
+        layer.weight.fill_(weight)
+        layer.bias.fill_(0.5)
+    integer.load_float(layer)
+    places = integer(torch.zeros(1, 8, 1, 1), torch.tensor([0])).flatten() / FRACTION
+    assert places.tolist() == pytest.approx([(0.5 - math.log(SCALE_MIN)) / LOG_SCALE_STEP] * 2, abs=0.02)
 
 
 @pytest.mark.parametrize("quality", [0.0, 37.3, 100.0])

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gancodec.errors import ConfigError
 from gancodec.networks.blocks import unshuffle
-from gancodec.networks.photo import PhotoModel
+from gancodec.networks.klt import patch_rows
+from gancodec.networks.photo import Latent, PhotoModel
 from gancodec.training.export_photo import assemble
 from gancodec.training.growth import grown
 from gancodec.training.stage import to_patches
@@ -62,6 +63,52 @@ def test_new_channels_are_of_unit_variance_and_become_a_codec(larger: PhotoModel
         y0_MN = torch.cat([(part.y_BMhw / part.log_gain_BM11.exp())[0].flatten(1) for part in parts], 1)
     assert 0.5 < float(y0_MN[TINY.latent_channels :].square().mean()) < 2
     assert assemble(larger).config.latent_channels == MORE
+
+
+def test_new_channels_are_the_best_linear_ones_for_what_rounding_loses(
+    pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is lost the largest part is noise here, as at coarse steps, which no linear channel knows of."""
+    model, count, random, synthesise = make_tiny_model(), 8, torch.Generator(), PhotoModel.synthesise
+
+    def noisy(self: PhotoModel, latent: Latent) -> Tensor:
+        patches = synthesise(self, latent)
+        patches[:, :8] += 2 * torch.randn(patches[:, :8].shape, generator=random)
+        return patches
+
+    monkeypatch.setattr(PhotoModel, "synthesise", noisy)
+    with torch.no_grad():
+        patches = unshuffle(pictures, 8)
+        rebuilt = [
+            model.synthesise(model.latent(some, torch.full((len(some),), 100.0))) for some in torch.split(patches, 4)
+        ]
+        x, error = (patch_rows(each).double() for each in (patches, patches - torch.cat(rebuilt)))
+        random.manual_seed(random.initial_seed())
+        larger = grown(model, TINY.latent_channels + count, pictures).requires_grad_(False)
+    encoder, generator = larger.encoder.shortcut, larger.generator.shortcut
+    assert encoder.bias is not None
+    analysis = encoder.weight[TINY.latent_channels :, :, 0, 0].double()
+    new = x @ analysis.T + encoder.bias[TINY.latent_channels :].double()
+    restored = new @ generator.weight[:, TINY.latent_channels :, 0, 0].double().T
+    x, error = x - x.mean(0), error - error.mean(0)
+    fitted = x @ torch.linalg.lstsq(x, error, driver="gelsd").solution
+    left, values, right = torch.linalg.svd(fitted, full_matrices=False)
+    best = (left[:, :count] * values[:count]) @ right[:count]
+    gained, possible = (float(error.square().sum() - (error - each).square().sum()) for each in (restored, best))
+    assert 0.97 * possible < gained < 1.001 * possible
+    assert float(new.mean(0).abs().max()) < 0.01
+    torch.testing.assert_close(torch.cov(new.T), torch.eye(count, dtype=torch.float64), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("price", [12.0, 48.0])
+def test_steps_of_new_channels_fit_the_price_of_bits(pictures: Tensor, price: float) -> None:
+    larger, old = grown(make_tiny_model(), MORE, pictures, price), TINY.latent_channels
+    sigma = larger.generator.shortcut.weight[:, old:, 0, 0].detach().norm(dim=0)
+    at_reference = torch.log(4 * sigma)  # lambda 0.0483: of the anchors' by 255²·lambda·lambda_R = 4·price
+    lambda_A = 4 * price / (65025 * 1.64 * 400 ** -torch.linspace(0, 1, TINY.anchors))
+    wanted = at_reference + 0.5 * torch.log(lambda_A / 0.0483)[:, None]
+    torch.testing.assert_close(larger.gains.log_gain_AM[:, old:], wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(larger.generator_gains.log_gain_AM[:, old:], -wanted, atol=1e-4, rtol=0)
 
 
 def test_flat_pictures_make_sound_weights() -> None:

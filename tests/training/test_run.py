@@ -286,7 +286,7 @@ def test_a_codec_grows_as_asked(
     model = json.loads((tmp_path / "second" / "configuration.json").read_text())["model"]
     assert model["latent_channels"] == 32
     for wrong in ({"latent_channels": 16}, {"latent_channels": 32, "channels_8": 16}):
-        with pytest.raises(ConfigError, match="has latent_channels 24, not 16|has channels_8 12, not 16"):
+        with pytest.raises(ConfigError, match=r"has latent_channels 24, not 16|has channels_8 12, not 16"):
             go(photo_folder, tmp_path / "third", init=str(first.path), model=wrong)
     with pytest.raises(ConfigError, match="latent_channels 24, not 32"):
         go(photo_folder, tmp_path / "third", init=str(first.path), stage="realism", model={"latent_channels": 32})
@@ -350,7 +350,11 @@ def test_channels_are_muted_before_tables_are_fitted(
     monkeypatch.setattr(export, "MUTING_FROM_S", 0)
     before: list[torch.Tensor] = []
 
-    def mute_one(model: PhotoModel, *_: object) -> torch.Tensor:
+    def mute_one(
+        model: PhotoModel, measured: torch.Tensor, checked: torch.Tensor, _: object
+    ) -> torch.Tensor:
+        assert (len(measured), len(checked)) == (1, 3)
+        assert all(not torch.equal(measured[0], each) for each in checked)
         before.append(model.gains.log_gain_AM.detach().clone())
         muted_AM = torch.zeros_like(model.gains.log_gain_AM, dtype=torch.bool)
         muted_AM[:, 7] = True
