@@ -22,7 +22,7 @@ from gancodec.weights import save_weights
 
 TINY = PhotoConfig(
     channels_8=12, channels_16=12, latent_channels=24, hyper_channels=4, hyper_width=8,
-    means_width=12, index_width=12, blocks_8=1, blocks_16=1, realism_width=16, realism_blocks=2,
+    means_width=12, index_width=12, blocks_8=1, blocks_16=1,
 )  # fmt: skip
 TINY_EXTREME = ExtremeConfig(symbol_channels=4, channels_8=8, channels_16=8, blocks_8=1, blocks_16=1)
 

@@ -40,7 +40,6 @@ class BenchOptions:
     codec: str
     quality: float | None
     effort: int
-    realism: float
     device: str
     sizes: str | None
     batch: str
@@ -60,16 +59,12 @@ class BenchOptions:
             in_range("--quality", self.quality, 100)
             if not entry.has_quality:
                 raise ConfigError(f"codec {entry.name!r} has one rate only", hint="leave --quality out")
-        in_range("--realism", self.realism, 1)
-        if self.realism > 0 and not entry.has_realism:
-            raise ConfigError(f"codec {entry.name!r} has no realism generator", hint="leave --realism out")
         default_quality = DEFAULT_QUALITY if entry.has_quality else None
         return Request(
             codec=self.codec,
             label=f"gancodec {entry.name}",
             quality=default_quality if self.quality is None else self.quality,
             effort=self.effort if entry.has_quality else None,
-            realism=self.realism,
             device=self.device,
             pictures=self._pictures(),
             sizes=sizes,
@@ -157,9 +152,6 @@ Quality = Annotated[
 Effort = Annotated[
     int,
     typer.Option("--effort", metavar=f"0..{EFFORT_MAX}", min=0, max=EFFORT_MAX, help="Of ours; 0 is plain encoding."),
-]
-Realism = Annotated[
-    float, typer.Option("--realism", metavar="0..1", help="At which ours decodes; what it costs depends on the codec.")
 ]
 Sizes = Annotated[
     str | None,

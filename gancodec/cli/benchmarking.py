@@ -35,8 +35,7 @@ def bench(given: BenchOptions, *, as_json: bool) -> int:
                 _print(["", *comparison_lines(comparison, request.runs)])
     if as_json:
         asked = {
-            "codec": request.codec, "quality": request.quality, "effort": request.effort, "realism": request.realism,
-            "runs": request.runs,
+            "codec": request.codec, "quality": request.quality, "effort": request.effort, "runs": request.runs,
         }  # fmt: skip
         report.json_line({**asked, "setting": asdict(setting), "comparisons": [asdict(found) for found in done]})
     return SOME_FAILED if any(found.has_failures for found in done) else 0

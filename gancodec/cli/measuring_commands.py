@@ -91,7 +91,6 @@ def bench(
     ] = DEFAULT_CODEC,
     quality: bench_options.Quality = None,
     effort: bench_options.Effort = DEFAULT_EFFORT,
-    realism: bench_options.Realism = 0.0,
     device: DeviceOption = Device.AUTO,
     sizes: bench_options.Sizes = None,
     batch: bench_options.Batches = "1",
@@ -112,7 +111,7 @@ def bench(
     gancodec bench --device cuda --batch 1,4 --json
     """
     given = BenchOptions(
-        pictures=pictures or (), codec=codec, quality=quality, effort=effort, realism=realism, device=device.value,
-        sizes=sizes, batch=batch, threads=threads, runs=runs, against=against, memory=not no_memory,
+        pictures=pictures or (), codec=codec, quality=quality, effort=effort, device=device.value, sizes=sizes,
+        batch=batch, threads=threads, runs=runs, against=against, memory=not no_memory,
     )  # fmt: skip
     return lambda: benchmarking.bench(given, as_json=json)

@@ -204,7 +204,7 @@ class Objective:
         return distortion_B
 
     def _tiles_with_halo(self) -> Iterator[Tile]:
-        for tile in self.tiles(self.synthesis.generator.receptive_px):
+        for tile in self.tiles(self.pipeline.weights.config.receptive_px):
             self.pipeline.between()
             yield tile
 

@@ -24,9 +24,6 @@ class Complexity:
     encode_kmac: float
     """At effort 0: further efforts go through the same networks again, as often as the picture needs."""
     decode_kmac: float
-    """At realism 0."""
-    realism_kmac: float | None
-    """Of a decode at any other; None where there is no realism generator."""
     parameters: int
     """Of all networks, both sides, realism's and effort's included; integers of the index network count as parameters,
     look-up tables do not."""
@@ -44,27 +41,18 @@ def complexity(codec_name: str = DEFAULT_CODEC) -> Complexity:
     picture = Picture(colour_HWC=pixels, alpha_HW=None, metadata=Metadata())
     with FlopCounterMode(display=False) as encoding:
         data = codec.compress(picture, effort=0)
-    realisms = (0.0, 1.0) if codec.pipeline.has_realism else (0.0,)
-    decoding = []
-    for realism in realisms:
-        with FlopCounterMode(display=False) as counting:
-            codec.decompress_picture(data, realism=realism)
-        decoding.append(_kmac(counting.get_total_flops()))
+    with FlopCounterMode(display=False) as decoding:
+        codec.decompress_picture(data)
     parameters = 0
     for network in codec.pipeline.weights.modules().values():
         parameters += sum(parameter.numel() for parameter in network.parameters())
         parameters += sum(buffer.numel() for name, buffer in network.named_buffers() if name.endswith(".weight"))
+    pixel_flops = 2 * SIDE_PX**2  # a multiply–accumulate is two operations
     return Complexity(
-        encode_kmac=_kmac(encoding.get_total_flops()),
-        decode_kmac=decoding[0],
-        realism_kmac=decoding[1] if len(decoding) > 1 else None,
+        encode_kmac=encoding.get_total_flops() / pixel_flops / 1000,
+        decode_kmac=decoding.get_total_flops() / pixel_flops / 1000,
         parameters=parameters,
     )
-
-
-def _kmac(flops: int) -> float:
-    """A pixel; a multiply–accumulate is two operations."""
-    return flops / (2 * SIDE_PX**2) / 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,9 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for name in names:
             found = complexity(name)
-            realism = "" if found.realism_kmac is None else f", at realism above 0 {found.realism_kmac:.1f}"
             print(
-                f"{name}: encode {found.encode_kmac:.1f}, decode {found.decode_kmac:.1f}{realism} kMAC/pixel, "
+                f"{name}: encode {found.encode_kmac:.1f}, decode {found.decode_kmac:.1f} kMAC/pixel, "
                 f"{found.parameters / 1e6:.2f} million parameters"
             )
     except GancodecError as exc:

@@ -20,8 +20,6 @@ CENTRES: Final = 5
 """Values of a symbol of ``extreme``: −2 … 2."""
 SYMBOL_CHANNELS: Final = (4, 8, 16)
 """Channels that ``extreme`` can have."""
-REALISM_SIZES: Final = ("realism_width", "realism_blocks")
-"""Sizes of ``photo`` that only its realism generator has; 0 where it has no branch of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,10 +45,6 @@ class PhotoConfig:
     """Residual blocks at 1/8, a side."""
     blocks_16: int = 3
     """Residual blocks at 1/16, a side."""
-    realism_width: int = 0
-    """Channels of a branch at 1/8 that only the realism generator has; files do not depend on it."""
-    realism_blocks: int = 0
-    """Residual blocks of that branch.  Both 0: there is none."""
     anchors: int = 8
     """Qualities, evenly spaced over 0..100, for which gains and biases are learned."""
 
@@ -60,18 +54,13 @@ class PhotoConfig:
             raise ConfigError(f"latent_channels is {self.latent_channels}", hint="use a multiple of 4, at most 768")
         if self.hyper_channels > HYPER_CHANNELS_MAX:
             raise ConfigError(f"hyper_channels is {self.hyper_channels}", hint=f"use at most {HYPER_CHANNELS_MAX}")
-        if (self.realism_width == 0) != (self.realism_blocks == 0):
-            raise ConfigError(
-                f"realism_width is {self.realism_width}, realism_blocks {self.realism_blocks}",
-                hint="use two numbers above 0 for a branch, two zeros for none",
-            )
         if self.anchors < 2:
             raise ConfigError(f"anchors is {self.anchors}", hint="interpolation needs at least two")
 
     @property
     def receptive_px(self) -> int:
-        """Pixels that reach into a tile's core from each side, in the encoder: the halo of its tiles."""
-        return reach_px(self.blocks_8, self.blocks_16)
+        """Pixels that reach into a tile's core from each side: the halo that makes tiled equal untiled."""
+        return 8 * self.blocks_8 + LATENT_STRIDE * self.blocks_16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,17 +88,12 @@ class ExtremeConfig:
     @property
     def receptive_px(self) -> int:
         """Pixels that reach into a tile's core from each side: the halo that makes tiled equal untiled."""
-        return reach_px(self.blocks_8, self.blocks_16)
+        return 8 * self.blocks_8 + LATENT_STRIDE * self.blocks_16
 
 
 ModelConfig = PhotoConfig | ExtremeConfig
 """The sizes of a codec of either family; ``codec`` tells which."""
 FAMILIES: Final[dict[str, type[PhotoConfig] | type[ExtremeConfig]]] = {"photo": PhotoConfig, "extreme": ExtremeConfig}
-
-
-def reach_px(blocks_8: int, blocks_16: int) -> int:
-    """Pixels that reach into a pixel from each side through so many residual blocks at 1/8 and at 1/16."""
-    return 8 * blocks_8 + LATENT_STRIDE * blocks_16
 
 
 def _check_sizes(config: ModelConfig) -> None:
@@ -118,21 +102,13 @@ def _check_sizes(config: ModelConfig) -> None:
         if field.name == "codec":
             if FAMILIES.get(value) is not type(config):
                 raise ConfigError(f"codec {value!r} has another configuration", hint=f"known: {', '.join(FAMILIES)}")
-        else:
-            least = 0 if field.name in REALISM_SIZES else 1
-            if not isinstance(value, int) or not least <= value <= 4096:
-                raise ConfigError(f"{field.name} is {value!r}", hint=f"use a whole number from {least} to 4096")
-
-
-def config_to_values(config: ModelConfig) -> dict[str, Any]:
-    """The fields of a configuration, the inverse of ``config_from_values``; without those of realism that are 0, as
-    they were before there were any."""
-    return {name: value for name, value in asdict(config).items() if value or name not in REALISM_SIZES}
+        elif not isinstance(value, int) or not 1 <= value <= 4096:
+            raise ConfigError(f"{field.name} is {value!r}", hint="use a whole number from 1 to 4096")
 
 
 def config_to_json(config: ModelConfig) -> str:
     """The configuration as JSON, keys sorted: what a weights file carries."""
-    return json.dumps(config_to_values(config), sort_keys=True)
+    return json.dumps(asdict(config), sort_keys=True)
 
 
 def config_from_json(text: str) -> ModelConfig:

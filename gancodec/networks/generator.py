@@ -5,16 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gancodec.networks.blocks import Block, Pointwise, PrecisePointwise, QualityBias, leaky, shuffle, zero_
-from gancodec.networks.config import LATENT_STRIDE, PhotoConfig, reach_px
+from gancodec.networks.config import LATENT_STRIDE, PhotoConfig
 
 
 class Generator(nn.Module):
-    """The whitened latent ŷ₀ back to pixels: the encoder's mirror, linear shortcut included.
+    """The whitened latent ŷ₀ back to pixels: the encoder's mirror, linear shortcut included."""
 
-    ``realism``: with the branch that only the realism generator has, where the configuration knows one.
-    """
-
-    def __init__(self, config: PhotoConfig, *, realism: bool = False) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         self.shortcut = PrecisePointwise(config.latent_channels, 3 * LATENT_STRIDE**2)
         self.input = Pointwise(config.latent_channels, config.channels_16)
@@ -24,33 +21,10 @@ class Generator(nn.Module):
         self.bias_8 = QualityBias(config.anchors, config.channels_8)
         self.blocks_8 = nn.Sequential(*(Block(config.channels_8) for _ in range(config.blocks_8)))
         self.output = zero_(PrecisePointwise(config.channels_8, 3 * 64))
-        self.detail = Detail(config) if realism and config.realism_width else None
-
-    @property
-    def receptive_px(self) -> int:
-        """Pixels that reach into a tile's core from each side: the halo that makes tiled equal untiled."""
-        further = 0 if self.detail is None else len(self.detail.blocks)
-        return reach_px(len(self.blocks_8) + further, len(self.blocks_16))
 
     def forward(self, y0_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """ŷ₀ [B, M, H/16, W/16] -> patches [B, 192, H/8, W/8], about [−1, 1]; ``shuffle(…, 8)`` gives the picture."""
         x = self.blocks_16((self.input(y0_BMhw) + self.bias_16(anchor_weights_BA)).float())
         x = self.blocks_8((shuffle(self.up(x), 2) + self.bias_8(anchor_weights_BA)).float())
         patches: Tensor = self.output(leaky(x)) + shuffle(self.shortcut(y0_BMhw), 2)
-        return patches if self.detail is None else patches + self.detail(x)
-
-
-class Detail(nn.Module):
-    """What only the realism generator has: blocks at 1/8 of a width of their own, and patches to add, 0 at first."""
-
-    def __init__(self, config: PhotoConfig) -> None:
-        super().__init__()
-        width = config.realism_width
-        self.input = Pointwise(config.channels_8, width)
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(config.realism_blocks)))
-        self.output = zero_(PrecisePointwise(width, 3 * 64))
-
-    def forward(self, features_BChw: Tensor) -> Tensor:
-        """Features at 1/8, behind the generator's blocks -> patches [B, 192, H/8, W/8]."""
-        patches: Tensor = self.output(leaky(self.blocks(self.input(features_BChw).float())))
         return patches

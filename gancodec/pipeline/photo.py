@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -251,18 +252,21 @@ class PhotoPipeline:
                 generate,
                 sizes=sizes,
                 tile_px=self.tile_px,
-                halo_px=synthesis.generator.receptive_px,
+                halo_px=self.weights.config.receptive_px,
                 between=self.between,
             )
 
     def synthesis(self, realism: float) -> Synthesis:
-        """Mixed once for each realism in a row of calls (DESIGN §2)."""
+        """θ = (1 − r)·θ_fidelity + r·θ_realism, mixed once for each r in a row of calls (DESIGN §2)."""
         if self.weights.realism is None or realism == 0:
             return self.weights.fidelity
         if self._mixed[0] != realism:
             # Such as gradients can pass through, whatever region this is first called in (gancodec/effort).
-            with torch.inference_mode(False):
-                self._mixed = (realism, self.weights.fidelity.mixed(self.weights.realism, realism))
+            with torch.inference_mode(False), torch.no_grad():
+                mixed = deepcopy(self.weights.fidelity)
+                for target, source in zip(mixed.parameters(), self.weights.realism.parameters(), strict=True):
+                    target.lerp_(source, realism)
+            self._mixed = (realism, mixed)
         return self._mixed[1]
 
     @staticmethod

@@ -63,7 +63,7 @@ def _curvature(weights: PhotoWeights, pictures: Sequence[NDArray[np.uint8]]) -> 
 
 def export_realism(base: PhotoWeights, realism: Synthesis) -> PhotoWeights:
     """``base`` with a realism generator: the same files, the same model id."""
-    return replace(base, realism=_rounded(realism, base.config, realism=True))
+    return replace(base, realism=_rounded(realism, base.config))
 
 
 def export_synthesis(base: PhotoWeights, fidelity: Synthesis) -> PhotoWeights:
@@ -73,8 +73,7 @@ def export_synthesis(base: PhotoWeights, fidelity: Synthesis) -> PhotoWeights:
     """
     realism = None
     if base.realism is not None:
-        carried = carry_over(base.config, fidelity, base.fidelity, base.realism, 1.0)
-        realism = _rounded(carried, base.config, realism=True)
+        realism = _rounded(carry_over(fidelity, base.fidelity, base.realism, 1.0), base.config)
     return replace(base, fidelity=_rounded(fidelity, base.config), realism=realism, guide=base.guiding)
 
 
@@ -123,9 +122,9 @@ def assemble(model: PhotoModel) -> PhotoWeights:
     )
 
 
-def _rounded(synthesis: Synthesis, config: PhotoConfig, *, realism: bool = False) -> Synthesis:
+def _rounded(synthesis: Synthesis, config: PhotoConfig) -> Synthesis:
     """As it will be stored, on the device that it was on."""
-    rounded = Synthesis(config, realism=realism).requires_grad_(False).eval()
+    rounded = Synthesis(config).requires_grad_(False).eval()
     _copy_half(rounded.generator, synthesis.generator)
     rounded.gains.load_state_dict({name: value.float().cpu() for name, value in synthesis.gains.state_dict().items()})
     return rounded.to(next(synthesis.parameters()).device)

@@ -160,8 +160,7 @@ class ExtremeStage(GenerativeStage):
 class RealismStage(GenerativeStage):
     """The generator of ``photo``, from the fidelity one on; encoder and prior are frozen, files stay as they are.
 
-    ``base``: the codec, on the device, with the sizes that are wanted; where it has a realism generator, the stage goes
-    on from that.  A branch that it has not had so far begins by adding nothing.
+    ``base``: the codec, on the device; where it has a realism generator, the stage goes on from that.
 
     The discriminators see ŷ/g besides the picture (as in HiFiC, arXiv:2006.09965).
     """
@@ -174,7 +173,7 @@ class RealismStage(GenerativeStage):
         self, base: PhotoWeights, config: TrainConfig, device: torch.device, world: World, *,
         features: FeatureNetwork | None,
     ) -> None:  # fmt: skip
-        start = (base.fidelity if base.realism is None else base.realism).extended(base.config).requires_grad_(True)
+        start = deepcopy(base.fidelity if base.realism is None else base.realism).requires_grad_(True)
         channels = base.config.latent_channels
         super().__init__(start, config, device, world, features=features, condition_channels=channels)
         self.sent = SentLatents(base, device, config.effort)

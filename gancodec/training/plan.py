@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from gancodec.errors import ConfigError, MissingModelError
-from gancodec.networks.config import REALISM_SIZES, ModelConfig, config_from_values
-from gancodec.registry import SUFFIX, read_entry, read_metadata, resolve, shipped_models
+from gancodec.networks.config import ModelConfig, PhotoConfig, config_from_values
+from gancodec.registry import SUFFIX, read_metadata, resolve, shipped_models
 from gancodec.training.checkpoint import read_progress
 from gancodec.training.config import ALL, REFINING, STAGES, Preset, TrainConfig, load_preset
 
@@ -127,31 +127,21 @@ def _gentler(stage: TrainConfig, request: Request) -> TrainConfig:
 
 
 def _sizes(request: Request, preset: Preset, init: Path | None) -> ModelConfig:
-    """Those of the codec to start from, with what may grow of it as was asked for; without one, the preset's."""
+    """Those of the codec to start from, with as many latent channels as were asked for; without one, the preset's."""
     if init is None:
         return preset.model
     model = config_from_values(stored_configuration(init))
-    larger: dict[str, int] = {}
+    grows = isinstance(model, PhotoConfig) and request.stage not in REFINING
     for name in sorted(preset.asked_sizes):
         before, value = getattr(model, name), getattr(preset.model, name)
-        if before == value:
-            continue
-        if not _may_become(value, name, init, model, request.stage):
+        if grows and name == "latent_channels" and value > before:
+            model = replace(model, latent_channels=value)
+        elif before != value:
             raise ConfigError(
                 f"{init} has {name} {before}, not {value}",
-                hint="of a photo codec that is there already, stage fidelity can make latent_channels more, and stage "
-                "realism can add a branch by realism_width and realism_blocks; all else needs --init none",
+                hint="only latent_channels can grow, in stage fidelity; or start from scratch with --init none",
             )
-        larger[name] = value
-    return config_from_values(asdict(model) | larger)
-
-
-def _may_become(value: int, size: str, init: Path, model: ModelConfig, stage: str) -> bool:
-    """Whether a codec that is there already, of these sizes, can have another value of one of them."""
-    if size in REALISM_SIZES:
-        has_branch = getattr(model, size) > 0 and read_entry(init).has_realism
-        return stage in ("realism", ALL) and not has_branch
-    return size == "latent_channels" and stage in ("fidelity", ALL) and value > getattr(model, size)
+    return model
 
 
 def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None:
@@ -173,21 +163,11 @@ def _first_init(request: Request, model: ModelConfig, path: Path) -> Path | None
             raise ConfigError(f"--init {request.init} is a codec of {entry.codec}", hint=f"give one of {request.codec}")
         return entry.path
     for entry in shipped_models():
-        if entry.codec == request.codec and _is_near(model, entry.path, request.stage):
+        if entry.codec == request.codec and stored_configuration(entry.path) == asdict(model):
             return entry.path
     if request.stage in REFINING:
         raise MissingModelError(f"stage {request.stage} needs a codec to start from", hint="give one with --init")
     return None
-
-
-def _is_near(wanted: ModelConfig, path: Path, stage: str) -> bool:
-    """Whether a codec has the sizes that are wanted, but for a branch of realism that it can get."""
-    model = config_from_values(stored_configuration(path))
-    return all(
-        value == getattr(wanted, size)
-        or (size in REALISM_SIZES and _may_become(getattr(wanted, size), size, path, model, stage))
-        for size, value in asdict(model).items()
-    )
 
 
 def stored_configuration(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from gancodec import __version__
 from gancodec.codec import choose_device
 from gancodec.errors import ConfigError, MissingModelError, OutputError
 from gancodec.features import load_features
-from gancodec.networks.config import REALISM_SIZES, ExtremeConfig, PhotoConfig, config_to_values
+from gancodec.networks.config import ExtremeConfig, PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.features import FeatureNetwork
 from gancodec.networks.photo import PhotoModel
@@ -203,11 +203,7 @@ class _Runner:
             assert self.base is not None
             stage = SynthesisStage(self.base, config, self.device, self.world)
         elif name == "realism":
-            assert self.base is not None and isinstance(sizes, PhotoConfig)
-            self.base = replace(self.base, config=sizes)  # which may have a branch that it lacks
-            started = self.base.fidelity if self.base.realism is None else self.base.realism
-            if sizes.realism_width and started.generator.detail is None:
-                self.report(f"realism: a branch of {sizes.realism_blocks} blocks, {sizes.realism_width} channels wide")
+            assert self.base is not None
             stage = RealismStage(self.base, config, self.device, self.world, features=self.features)
         else:
             assert isinstance(sizes, ExtremeConfig)
@@ -226,8 +222,7 @@ class _Runner:
         """What the codec to start from had learnt of realism, on top of the generator that stage fidelity has made."""
         if self.start is None:
             return None
-        assert isinstance(self.job.model, PhotoConfig)
-        realism = self.start.carried_over(fidelity, self.job.model, self.job.stages["fidelity"])
+        realism = self.start.carried_over(fidelity, self.job.stages["fidelity"])
         if realism is not None:
             self.report(f"realism: carrying over that of {self.start.path}")
         return realism
@@ -259,12 +254,10 @@ class _Runner:
         values = self.job.stages[name].identity()
         if name not in REFINING:
             del values["effort"]  # which such stages have no use for
-        sizes = config_to_values(self.job.model)
         if name not in INVENTING:
             del values["lambda_grid"]
-            sizes = {size: value for size, value in sizes.items() if size not in REALISM_SIZES}
         return values | {
-            "model": sizes, "features": self.request.features, "processes": self.world.size,
+            "model": asdict(self.job.model), "features": self.request.features, "processes": self.world.size,
             "photos": self._photos_digest(), "base": self.base_digest if name in REFINING else None,
             "init": None if name in REFINING else self._start_identity(),
         }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -44,12 +44,11 @@ class Start:
         """By which factor bits are cheaper in a run."""
         return config.lambda_x / config.lambda_r / self.price
 
-    def carried_over(self, fidelity: Synthesis, sizes: PhotoConfig, config: TrainConfig) -> Synthesis | None:
+    def carried_over(self, fidelity: Synthesis, config: TrainConfig) -> Synthesis | None:
         """What it had learnt of realism, on top of the generator that stage fidelity has made; None if nothing."""
         if not isinstance(self.weights, PhotoWeights) or self.weights.realism is None:
             return None
-        ratio = self.cheaper_bits(config)
-        return carry_over(sizes, fidelity, self.weights.fidelity, self.weights.realism, ratio)
+        return carry_over(fidelity, self.weights.fidelity, self.weights.realism, self.cheaper_bits(config))
 
 
 def read_start(path: Path) -> Start:
@@ -70,9 +69,7 @@ def photo_at_start(
         return model
     assert isinstance(start.weights, PhotoWeights)
     report(f"starting from {start.path}")
-    # As wanted but for the latent, which grows below: the codec that the model becomes may have a branch for realism.
-    as_wanted = replace(sizes, latent_channels=start.weights.config.latent_channels)
-    model = photo_model(replace(start.weights, config=as_wanted))
+    model = photo_model(start.weights)
     if sizes.latent_channels > model.config.latent_channels:
         report(f"growing to {sizes.latent_channels} latent channels")
         model = grown(model, sizes.latent_channels, _klt_pictures(photos, config), start.price)

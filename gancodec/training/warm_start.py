@@ -14,7 +14,6 @@ from torch import Tensor
 
 from gancodec.entropy import TOTAL
 from gancodec.networks.blocks import QualityBias
-from gancodec.networks.config import PhotoConfig
 from gancodec.networks.extreme import ExtremeModel
 from gancodec.networks.factorised import FactorisedPrior
 from gancodec.networks.index_twin import restore_index
@@ -52,25 +51,18 @@ def extreme_model(weights: ExtremeWeights) -> ExtremeModel:
 
 
 @torch.no_grad()
-def carry_over(
-    config: PhotoConfig, fidelity: Synthesis, start: Synthesis, start_realism: Synthesis, ratio: float
-) -> Synthesis:
+def carry_over(fidelity: Synthesis, start: Synthesis, start_realism: Synthesis, ratio: float) -> Synthesis:
     """fidelity + (start_realism − start): what a realism generator had learnt, on top of a generator trained further.
 
-    ``config`` is that of ``fidelity`` and of what is returned.  It may have more latent channels than ``start``, of
-    which realism knows nothing yet, and a branch of realism where ``start_realism`` has none, which adds nothing yet.
+    All of one configuration, but that ``fidelity`` may have more latent channels, of which realism knows nothing yet.
     ``ratio`` as in ``shift_quality``, by which ``start`` was shifted before that training.
     """
     before, realism = deepcopy(start), deepcopy(start_realism)
     for generator in (before, realism):
         shift_quality(generator, ratio)
-    carried = fidelity.extended(config)
-    values, old = carried.state_dict(), before.state_dict()
-    for name, value in realism.state_dict().items():
-        if name in old:
-            values[name].add_(padded(value - old[name], values[name].shape))
-        else:
-            values[name].copy_(value)
+    carried = deepcopy(fidelity)
+    for name, value in carried.state_dict().items():
+        value.add_(padded(realism.state_dict()[name] - before.state_dict()[name], value.shape))
     return carried
 
 

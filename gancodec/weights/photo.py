@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -35,40 +34,17 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Inverse gains and generator: ŷ to pictures.  ``realism``: with the branch that only the realism generator has."""
+    """Inverse gains and generator: ŷ to pictures."""
 
-    def __init__(self, config: PhotoConfig, *, realism: bool = False) -> None:
+    def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         self.gains = Gains(config.anchors, config.latent_channels)
-        self.generator = Generator(config, realism=realism)
+        self.generator = Generator(config)
 
     def forward(self, latent_BMhw: Tensor, anchor_weights_BA: Tensor) -> Tensor:
         """ŷ [B, M, h, w] -> patches [B, 192, H/8, W/8]."""
         patches: Tensor = self.generator(latent_BMhw * self.gains(anchor_weights_BA), anchor_weights_BA)
         return patches
-
-    @torch.no_grad()
-    def extended(self, config: PhotoConfig) -> Synthesis:
-        """A copy that makes the same pictures, with a branch if ``config``, else of the same sizes, has one."""
-        if self.generator.detail is not None or config.realism_width == 0:
-            return deepcopy(self)
-        extended = Synthesis(config, realism=True).to(next(self.parameters()).device)
-        extended.load_state_dict(self.state_dict(), strict=False)
-        return extended.requires_grad_(False)
-
-    @torch.no_grad()
-    def mixed(self, realism: Synthesis, share: float) -> Synthesis:
-        """θ = (1 − r)·θ_fidelity + r·θ_realism, ``share`` being r; of the branch, which only realism has, the output.
-
-        Half a branch is one that adds half as much: its other layers stay what they are.
-        """
-        mixed, own = deepcopy(realism), dict(self.named_parameters())
-        for name, parameter in mixed.named_parameters():
-            if name in own:
-                parameter.copy_(own[name].lerp(parameter, share))
-            elif name.startswith("generator.detail.output."):
-                parameter.mul_(share)
-        return mixed
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -128,7 +104,7 @@ class PhotoWeights:
         has_realism, has_guide = (any(name.startswith(prefix) for name in tensors) for prefix in (REALISM, GUIDE))
         with torch.device("meta"):  # no random numbers are drawn for weights that are about to be replaced
             analysis, prior, fidelity = Analysis(config), Prior(config), Synthesis(config)
-            realism = Synthesis(config, realism=True) if has_realism else None
+            realism = Synthesis(config) if has_realism else None
             guide = Synthesis(config) if has_guide else None
         weights = cls(
             config=config,

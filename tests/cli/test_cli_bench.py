@@ -148,7 +148,7 @@ def test_a_batch_is_decoded_and_counted_by_the_picture(run: Any, fakes: Children
 def test_json_is_one_object_with_every_run(run: Any, fakes: Children) -> None:
     done = run("bench", "--codec", TINY, "--sizes", "100x80", "--against", PEER, "--batch", "2", "--json")
     (found,) = done.rows
-    assert [found[key] for key in ("codec", "quality", "effort", "realism", "runs")] == [str(TINY), 56, 1, 0, 5]
+    assert [found[key] for key in ("codec", "quality", "effort", "runs")] == [str(TINY), 56, 1, 5]
     assert (found["setting"]["torch"], found["setting"]["threads"]) == ("2.9", 3)
     (comparison,) = found["comparisons"]
     assert [comparison[key] for key in ("picture", "width", "height", "batch")] == ["100x80", 100, 80, 2]
@@ -172,8 +172,8 @@ def test_options_reach_the_children(run: Any, fakes: Children, picture: Callable
     assert (prepare["job"], prepare["pictures"], prepare["sizes"]) == ("prepare", ["a.png"], [])
     assert (timing["job"], timing["runs"], timing["contenders"]) == ("time", 7, [OURS])
     for job in (prepare, timing):
-        asked = [job[key] for key in ("quality", "effort", "realism", "device", "threads", "codec")]
-        assert asked == [12.5, 3, 0, "cpu", 2, str(TINY)]
+        asked = [job[key] for key in ("quality", "effort", "device", "threads", "codec")]
+        assert asked == [12.5, 3, "cpu", 2, str(TINY)]
     assert b"at quality 12.5, effort 3; torch 2.9" in done.out
     assert b"a.png (64x32): seconds" in done.out
     assert b"peak memory" not in done.out
@@ -207,9 +207,6 @@ def test_without_options_two_sizes_and_two_peers_are_measured(run: Any, fakes: C
         (["--effort", "10"], "--effort"),
         (["--effort", "-1"], "--effort"),
         (["--effort", "1.5"], "--effort"),
-        (["--realism", "1.5"], "--realism is 1.5"),
-        (["--realism", "nan"], "--realism is nan"),
-        (["--realism", "1", "--codec", str(EXTREME)], "no realism generator"),
         (["--device", "tpu"], "tpu"),
         (["--sizes", "64x64", "a.png"], "--sizes is for generated pictures"),
         (["-"], "standard input"),
@@ -392,22 +389,6 @@ def test_effort_reaches_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     for weights, quality, effort in ((TINY, 60.0, 0), (TINY, 60.0, 3), (EXTREME, None, None)):
         Ours(str(weights), quality=quality, effort=effort, device="cpu").encode(Image.new("RGB", (8, 8)))
     assert seen == [{"quality": 60.0, "effort": effort} for effort in (0, 3)] + [{"quality": None, "effort": 1}]
-
-
-def test_realism_reaches_the_children(run: Any, fakes: Children) -> None:
-    options = ("--realism", 0.5, "--sizes", "64x64", "--against", "none", "--no-memory")
-    done = run("bench", "--codec", "photo", *options)
-    assert done.code == 0, done.err
-    assert [job["realism"] for job in fakes.jobs] == [0.5, 0.5]
-    assert b"effort 1, realism 0.5; torch 2.9" in done.out
-
-
-def test_realism_reaches_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[float | None] = []
-    monkeypatch.setattr(Codec, "open", lambda self, data, *, realism=None: seen.append(realism))
-    monkeypatch.setattr(Codec, "decode", lambda self, opened: [])
-    Ours(str(TINY), quality=60.0, effort=0, realism=0.75, device="cpu").decode([b""])
-    assert seen == [0.75]
 
 
 @pytest.mark.parametrize(("weights", "qualities"), [(TINY, (30, 90)), (EXTREME, (None, None))])

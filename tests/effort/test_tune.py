@@ -50,24 +50,9 @@ def features(tmp_path: Path) -> str:
 
 @pytest.fixture
 def realistic(pipeline: PhotoPipeline) -> PhotoPipeline:
-    """With a realism generator that is not quite the other one, and has a branch."""
-    weights = replace(pipeline.weights, config=replace(pipeline.weights.config, realism_width=16, realism_blocks=2))
-    realism = another(weights.fidelity.extended(weights.config))
-    return PhotoPipeline(replace(weights, realism=realism), pipeline.device)
-
-
-def test_tiles_reach_through_the_branch(
-    realistic: PhotoPipeline, picture: NDArray[np.uint8], features: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    halos: list[int] = []
-    tiles = Objective.tiles
-    monkeypatch.setattr(Objective, "tiles", lambda self, halo_px: halos.append(halo_px) or tiles(self, halo_px))
-    with torch.no_grad():
-        own = Objective(
-            realistic, [picture], [QUALITY_256], Prepared(realistic.weights, CPU), load_features(features, "cpu")
-        )
-        own.expand(plainly_rounded(own).state.known_BMhw)
-    assert halos == [realistic.weights.fidelity.generator.receptive_px + 2 * 8]
+    """With a realism generator that is not quite the other one."""
+    weights = pipeline.weights
+    return PhotoPipeline(replace(weights, realism=another(weights.fidelity)), pipeline.device)
 
 
 def test_what_is_tuned_for_realism_costs_less_there(

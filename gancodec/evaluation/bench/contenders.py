@@ -60,31 +60,26 @@ def load(name: str, job: dict[str, Any]) -> Contender:
     """The contender by its name: a model of CompressAI's, else ours."""
     if is_peer(name):
         return Peer(name, device=job["device"])
-    return Ours(
-        job["codec"], quality=job["quality"], effort=job["effort"], realism=job["realism"], device=job["device"]
-    )
+    return Ours(job["codec"], quality=job["quality"], effort=job["effort"], device=job["device"])
 
 
 class Ours:
-    """gancodec at one quality and effort, both None for a codec of one rate, and one realism."""
+    """gancodec at one quality and effort; both None for a codec of one rate."""
 
-    def __init__(
-        self, name: str, *, quality: float | None, effort: int | None, realism: float = 0.0, device: str
-    ) -> None:
+    def __init__(self, name: str, *, quality: float | None, effort: int | None, device: str) -> None:
         from gancodec.codec import Codec
 
         self.codec = Codec.load(name, device=device)
         self.quality = quality
         self.effort = DEFAULT_EFFORT if effort is None else effort
-        self.realism = realism
 
     def encode(self, picture: Image.Image) -> bytes:
         """The .gnc file."""
         return self.codec.compress(picture, quality=self.quality, effort=self.effort)
 
     def decode(self, files: Sequence[bytes]) -> list[Image.Image]:
-        """The pictures at that realism."""
-        decoded = self.codec.decode([self.codec.open(data, realism=self.realism) for data in files])
+        """The faithful pictures; realism costs the same."""
+        decoded = self.codec.decode([self.codec.open(data) for data in files])
         return [_image(each) for each in decoded]
 
     def parts_taken(self) -> dict[str, float]:

@@ -39,8 +39,6 @@ class Request:
     """0 to 100; None for codecs of one rate."""
     effort: int | None
     """0 to 9; None for codecs of one rate."""
-    realism: float
-    """At which ours decodes: 0 to 1."""
     device: str
     """``auto``, ``cpu`` or ``cuda``."""
     pictures: tuple[str, ...]

@@ -89,7 +89,6 @@ class Bench:
             "codec": request.codec,
             "quality": request.quality,
             "effort": request.effort,
-            "realism": request.realism,
             "device": self._device,
             "threads": request.threads,
         }

@@ -19,11 +19,9 @@ Cells = tuple[str, ...]
 
 def setting_lines(setting: Setting, request: Request) -> list[str]:
     """What the figures depend on."""
-    asked = "" if request.quality is None else f" at quality {request.quality:g}, effort {request.effort}"
-    if request.realism > 0:
-        asked += f", realism {request.realism:g}"
+    quality = "" if request.quality is None else f" at quality {request.quality:g}, effort {request.effort}"
     lines = [
-        f"{request.label} {setting.gancodec}{asked}; torch {setting.torch}, "
+        f"{request.label} {setting.gancodec}{quality}; torch {setting.torch}, "
         f"{setting.threads} thread{'s' if setting.threads > 1 else ''}; {setting.device}: {setting.device_name}"
     ]
     if request.peers:
