@@ -35,9 +35,7 @@ SMALLEST_DEVIATION = 1e-4
 
 
 @torch.no_grad()
-def grown(
-    model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor, price: float = LAMBDA_X
-) -> PhotoModel:
+def grown(model: PhotoModel, latent_channels: int, pictures_NCHW: Tensor, price: float = LAMBDA_X) -> PhotoModel:
     """A copy of ``model`` with so many latent channels; the first ones are the old ones.  On the CPU.
 
     pictures: [N, 3, H, W] in [−1, 1], sides multiples of 64; some thousand 16×16 patches at least.  price:

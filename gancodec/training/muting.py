@@ -52,17 +52,16 @@ def mute_channels(model: PhotoModel, measured_NBChw: Tensor, checked_NBChw: Tens
         ratio_M, peak_M = _ratios(model, measured_NBChw, quality, config)
         silencing_M = (peak_M / SILENT).log().clamp(min=0)
         best = _objective(model, checked_NBChw, quality, config)
+        gains = [each.log_gain_AM[anchor].clone() for each in (model.gains, model.generator_gains)]
         chosen_M, tried_M = None, torch.zeros_like(ratio_M, dtype=torch.bool)
         for threshold in THRESHOLDS:
             candidate_M = ratio_M < threshold
             if torch.equal(candidate_M, tried_M):
                 continue
             tried_M = candidate_M
-            gains = [own.log_gain_AM[anchor].clone() for own in (model.gains, model.generator_gains)]
             _lower(model, anchor, silencing_M * candidate_M)
             found = _objective(model, checked_NBChw, quality, config)
-            for own, before_M in zip((model.gains, model.generator_gains), gains, strict=True):
-                own.log_gain_AM[anchor] = before_M
+            model.gains.log_gain_AM[anchor], model.generator_gains.log_gain_AM[anchor] = gains
             if found < best:
                 best, chosen_M = found, candidate_M
             elif found > (1 + PAST) * best:

@@ -75,7 +75,7 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
     generator's against them, so that their product, a picture's contrast, stays: their own slopes there are those of
     channels that are muted at one anchor and not at the next.
     """
-    for name, module in model.named_modules():
+    for module in model.modules():
         if isinstance(module, QualityBias | Gains):
             [table] = module.parameters()
             anchors = len(table)
@@ -87,8 +87,8 @@ def shift_quality(model: PhotoModel | Synthesis, ratio: float) -> None:
             slope = table.double()[low + 1] - table.double()[low]
             moved = table.double()[low] + slope * fraction
             if isinstance(module, Gains):
-                is_encoders = isinstance(model, PhotoModel) and name == "gains"
-                slope = torch.full_like(slope, math.copysign(log_gain_step(anchors), 1 if is_encoders else -1))
+                is_encoders = isinstance(model, PhotoModel) and module is model.gains
+                slope = torch.full_like(slope, log_gain_step(anchors) * (1 if is_encoders else -1))
             table.copy_(moved + slope * (position - inside)[:, None])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from gancodec.training.loop import Interruption
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained
 from gancodec.training.stage import Stage
+from tests.clock import ticking
 from tests.tiny import TINY, TINY_EXTREME, made_picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,9 +55,8 @@ def tiny_preset(codec: str, changes: Path | None = None) -> Preset:
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks() -> Iterator[None]:
-    ticks = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "perf_counter", lambda: STEP_SECONDS * next(ticks))
+        patch.setattr(loop, "perf_counter", ticking(STEP_SECONDS))
         patch.setattr(plan, "load_preset", tiny_preset)
         patch.setattr(start, "KLT_MEGAPIXELS", 0.25)
         patch.setattr(journal, "find_spec", lambda name: None)  # TensorBoard takes seconds to load

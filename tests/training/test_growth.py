@@ -104,9 +104,9 @@ def test_new_channels_are_the_best_linear_ones_for_what_rounding_loses(
 def test_steps_of_new_channels_fit_the_price_of_bits(pictures: Tensor, price: float) -> None:
     larger, old = grown(make_tiny_model(), MORE, pictures, price), TINY.latent_channels
     sigma = larger.generator.shortcut.weight[:, old:, 0, 0].detach().norm(dim=0)
-    at_reference = torch.log(4 * sigma)  # lambda 0.0483: of the anchors' by 255²·lambda·lambda_R = 4·price
+    # g = 4·σ·sqrt(lambda/0.0483), and lambda = 4·price/(255²·lambda_R) with lambda_R = 1.64·400^(−q/100).
     lambda_A = 4 * price / (65025 * 1.64 * 400 ** -torch.linspace(0, 1, TINY.anchors))
-    wanted = at_reference + 0.5 * torch.log(lambda_A / 0.0483)[:, None]
+    wanted = torch.log(4 * sigma) + 0.5 * torch.log(lambda_A / 0.0483)[:, None]
     torch.testing.assert_close(larger.gains.log_gain_AM[:, old:], wanted, atol=1e-4, rtol=0)
     torch.testing.assert_close(larger.generator_gains.log_gain_AM[:, old:], -wanted, atol=1e-4, rtol=0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from gancodec.training.checkpoint import load_checkpoint
 from gancodec.training.data import Photos
 from gancodec.training.loop import Interruption, Surroundings, run_stage
 from gancodec.training.stage import Pixels, Stage
+from tests.clock import ticking
 from tests.tiny import made_picture
 
 STEPS = 12
@@ -25,8 +25,7 @@ SQUARES = [np.stack([made_picture(80 + number, 64, 64) for number in range(2)])]
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step takes a second, so that the schedule of two runs is the same."""
-    seconds = itertools.count()
-    monkeypatch.setattr(loop, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(loop, "perf_counter", ticking(1.0))
     monkeypatch.setattr(journal, "find_spec", lambda name: None)  # TensorBoard takes seconds to load
 
 

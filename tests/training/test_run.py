@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 from dataclasses import replace
@@ -24,6 +23,7 @@ from gancodec.training.config import STAGES, Preset
 from gancodec.training.plan import Request
 from gancodec.training.run import Trained, train_codecs
 from gancodec.training.synthesis import SynthesisStage
+from tests.clock import ticking
 from tests.tiny import TINY, TINY_EXTREME, made_picture
 from tests.training.conftest import small_config
 
@@ -41,8 +41,7 @@ def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step takes 50 ms, however busy the machine is: 0.01 minutes are a few steps of each stage."""
-    ticks = itertools.count()
-    monkeypatch.setattr(loop, "perf_counter", lambda: 0.05 * next(ticks))
+    monkeypatch.setattr(loop, "perf_counter", ticking(0.05))
 
 
 def go(data: Path, out: Path, said: list[str] | None = None, **changes: Any) -> Trained:
@@ -302,9 +301,7 @@ def test_channels_are_muted_before_tables_are_fitted(
     monkeypatch.setattr(export, "MUTING_FROM_S", 0)
     before: list[torch.Tensor] = []
 
-    def mute_one(
-        model: PhotoModel, measured: torch.Tensor, checked: torch.Tensor, _: object
-    ) -> torch.Tensor:
+    def mute_one(model: PhotoModel, measured: torch.Tensor, checked: torch.Tensor, _: object) -> torch.Tensor:
         assert (len(measured), len(checked)) == (1, 3)
         assert all(not torch.equal(measured[0], each) for each in checked)
         before.append(model.gains.log_gain_AM.detach().clone())

@@ -12,17 +12,17 @@ import pytest
 from safetensors.torch import load_file
 
 SCRIPT = r"""
-import itertools, sys, zlib
+import sys, zlib
 from pathlib import Path
 import torch
 from gancodec.training.config import STAGES, Preset
 from gancodec.training import export, loop, plan, run
+from tests.clock import ticking
 from tests.tiny import TINY, TINY_EXTREME
 from tests.training.conftest import small_config
 codec, data, out, minutes, resume = sys.argv[1:]
 torch.set_num_threads(1)
-ticks = itertools.count()
-loop.perf_counter = lambda: 0.1 * next(ticks)  # a step, however busy the machine is
+loop.perf_counter = ticking(0.1)
 model = TINY if codec == "photo" else TINY_EXTREME
 plan.load_preset = lambda name, _: Preset(model=model, stages={stage: small_config(stage) for stage in STAGES[codec]})
 export.FITTED_MEGAPIXELS = 0.05
