@@ -137,7 +137,7 @@ def test_effort_counts_in_what_is_let_in() -> None:
 
 
 def test_pictures_of_different_effort_do_not_go_through_together() -> None:
-    with serving(codecs=[TINY], batch_delay_ms=2_000.0, batch_pictures=2) as service:  # full before
+    with serving(codecs=[TINY], batch_delay_ms=2_000.0, batch_pictures=4) as service:
         image = file_of(picture())
         with ThreadPoolExecutor(4) as pool:
             paths = [f"/v1/compress?effort={level}" for level in (0, 2, 0, 2)]
